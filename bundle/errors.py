@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors a person can act on, and their one-line form on the command line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    The message names the file or setting, what was found, what was expected and what to do, in one line.
+    """
+
+
+def input_error_in(error: BaseException | None) -> InputError | None:
+    """The `InputError` behind ``error``, if there is one.
+
+    MONAI and ignite wrap what a transform or a config expression raises; this follows ``__cause__`` and
+    ``__context__`` down to our own error.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, InputError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def show_input_errors_plainly() -> None:
+    """From now on an uncaught `InputError` ends the program with one line on stderr and exit status 1.
+
+    Any other error keeps its traceback. Configs call this in ``initialize``.
+    """
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        found = input_error_in(error)
+        if found is None:
+            sys.__excepthook__(kind, error, trace)
+        else:
+            logging.shutdown()
+            print(f"error: {found}", file=sys.stderr)
+
+    sys.excepthook = hook

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of what travels in a record, a sample, a batch and a network's output.
+
+Strings are written once, here; configs and transforms use the same words.
+"""
+
+from __future__ import annotations
+
+
+class Keys:
+    """Names used in datalist records, samples, batches and network outputs."""
+
+    # record (a line of the datalist)
+    IMAGE = "image"  # path in the datalist; frames once loaded
+    LABEL = "label"  # class name in the datalist; class index (or UNLABELLED) in a batch
+    VIDEO_ID = "video_id"
+    PATIENT_ID = "patient_id"  # the unit that must never be in two parts
+    FOLD = "fold"
+    PART = "part"  # "gallery" or "query" in a probe
+
+    # sample and batch
+    VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch
+    FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
+    PAIR_WEIGHT = "pair_weight"  # weight of the pair in the contrastive loss
+
+    # output of a contrastive network
+    REPRESENTATION = "representation"  # (B, V, D)
+    PROJECTION = "projection"  # (B, V, P)
+    LOGITS = "logits"  # (B, V, K)
+
+
+UNLABELLED = -1
+"""Class index of an item without a label."""
