@@ -21,6 +21,8 @@ class Keys:
     # sample and batch
     VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch
     FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
+    PAIR_FRAMES = "pair_frames"  # (V, K) frame indices of each view
+    PAIR_MIXING = "pair_mixing"  # (V, K) mixing weights of each view
     PAIR_WEIGHT = "pair_weight"  # weight of the pair in the contrastive loss
 
     # output of a contrastive network
