@@ -42,9 +42,7 @@ class RandPairViews(RandomizableTransform):
         self.std = std
         self.drawn: PairDraw | None = None
 
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandPairViews:
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPairViews:
         super().set_random_state(seed, state)
         if isinstance(self.augment, Randomizable):
             self.augment.set_random_state(seed=self.R.randint(2**31 - 1))
@@ -92,9 +90,7 @@ class RandPairViewsd(MapTransform, Randomizable):
         super().__init__(keys)
         self.pairs = RandPairViews(preset, augment, mean, std)
 
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandPairViewsd:
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPairViewsd:
         super().set_random_state(seed, state)
         self.pairs.set_random_state(seed=self.R.randint(2**31 - 1))
         return self

@@ -99,8 +99,8 @@ class RandViewIntensity(RandomizableTransform):
 
     def __init__(
         self,
-        gain: float = 0.8,
-        contrast: float = 0.8,
+        gain: float = 0.4,
+        contrast: float = 0.4,
         jitter_prob: float = 0.8,
         gamma: Sequence[float] = (0.7, 1.4),
         time_gain: float = 0.3,
@@ -151,9 +151,7 @@ class RandViewIntensity(RandomizableTransform):
         images = gain(images, drawn["gain"])
         images = contrast(images, drawn["contrast"])
         images = speckle(images, drawn["speckle"], drawn["noise"])
-        images = shadow(
-            images, *(drawn[f"shadow_{name}"] for name in ("centre", "width", "depth", "loss"))
-        )
+        images = shadow(images, *(drawn[f"shadow_{name}"] for name in ("centre", "width", "depth", "loss")))
         return blur(images, drawn["blur"]).clamp(0, 1)
 
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a MONAI engine takes out of a batch: the network's input and the loss's or metric's targets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+
+from ..keys import Keys
+
+
+def id_codes(ids: Iterable[str]) -> torch.Tensor:
+    """Names as 64-bit integers ``(B,)``, the same on every rank and in every run, so that tensors can compare them."""
+    codes = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True) for name in ids]
+    return torch.tensor(codes, dtype=torch.int64)
+
+
+class PrepareViews(PrepareBatch):
+    """Contrastive batch -> views ``(B, V, C, H, W)`` and a dict of targets.
+
+    Targets: class indices ``label`` ``(B,)``, ``video_id`` and ``patient_id`` as integer codes ``(B,)``, and
+    ``pair_weight`` ``(B,)`` when the batch has one.
+    """
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        targets = {
+            Keys.LABEL: batchdata[Keys.LABEL],
+            Keys.VIDEO_ID: id_codes(batchdata[Keys.VIDEO_ID]),
+            Keys.PATIENT_ID: id_codes(batchdata[Keys.PATIENT_ID]),
+        }
+        if Keys.PAIR_WEIGHT in batchdata:
+            targets[Keys.PAIR_WEIGHT] = batchdata[Keys.PAIR_WEIGHT]
+        views = batchdata[Keys.VIEWS].to(device=device, non_blocking=non_blocking, **kwargs)
+        return views, {name: value.to(device=device, non_blocking=non_blocking) for name, value in targets.items()}
+
+
+class PrepareFrames(PrepareBatch):
+    """Evaluation batch -> frames ``(B, T, C, H, W)`` and class indices ``(B,)``."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = batchdata[Keys.FRAMES].to(device=device, non_blocking=non_blocking, **kwargs)
+        return frames, batchdata[Keys.LABEL].to(device=device, non_blocking=non_blocking)

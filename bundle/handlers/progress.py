@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One progress bar for a whole training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+
+
+class Progress:
+    """A tqdm bar over all iterations of all epochs, with the epoch and the loss beside it.
+
+    ignite's own bar starts anew each epoch, which says little when an epoch is a few iterations.
+    """
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self.close)
+
+    def start(self, engine: Engine) -> None:
+        from tqdm.auto import tqdm
+
+        state = engine.state
+        total = (state.max_epochs or 0) * (state.epoch_length or 0)
+        self.bar = tqdm(total=total, initial=state.iteration, desc="pretraining", unit="it", dynamic_ncols=True)
+
+    def step(self, engine: Engine) -> None:
+        state = engine.state
+        loss = float(state.output[CommonKeys.LOSS])
+        self.bar.set_postfix(epoch=f"{state.epoch}/{state.max_epochs}", loss=f"{loss:.3f}", refresh=False)
+        self.bar.update()
+
+    def close(self, engine: Engine) -> None:
+        self.bar.close()

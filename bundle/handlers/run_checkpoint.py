@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checkpoints of a run: the last state, the best weights, and going on where a run stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from ..errors import InputError
+from ..networks import load_weights
+from .run_folder import BEST_WEIGHTS, LAST_CHECKPOINT, written_beside
+
+
+class RunCheckpoint:
+    """Keeps ``last.pt`` (all that is needed to resume) and ``model.pt`` (plain weights, the best by the key metric).
+
+    ``last.pt`` is written at the end of every ``interval`` epochs and at the end of the run. ``model.pt`` is written when
+    the evaluator's key metric reaches a new high; without an evaluator it is the last state. Both are written beside and
+    renamed, hold tensors and plain values only, and load with ``weights_only=True``. Random states are not in them:
+    `EpochSeed` makes them a function of the epoch.
+
+    Attach it before everything that reads ``best`` and after `LossParts`.
+
+    Args:
+        output_dir: folder of the run.
+        network: what is trained.
+        save_dict: what else must survive: name -> object with ``state_dict`` and ``load_state_dict`` (optimizer,
+            schedule, log).
+        evaluator: the validating engine, or None.
+        interval: epochs between two ``last.pt``.
+        resume: read ``last.pt`` before the first epoch.
+
+    Raises:
+        InputError: on resume, ``last.pt`` is damaged, of another architecture, or of other data (epoch length).
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        network: torch.nn.Module,
+        save_dict: dict[str, Any],
+        evaluator: Engine | None = None,
+        interval: int = 1,
+        resume: bool = False,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.network = network
+        self.save_dict = save_dict
+        self.evaluator = evaluator
+        self.interval = interval
+        self.resume = resume
+        self.best: dict[str, float] = {}  # epoch and metric
+
+    def attach(self, engine: Engine) -> None:
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self.load)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.COMPLETED, self.keep_best, engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def keep_best(self, evaluator: Engine, engine: Engine) -> None:
+        """Called when a validation is over; one before the first epoch does not count."""
+        metric = evaluator.state.metrics.get(evaluator.state.key_metric_name)  # type: ignore[attr-defined]
+        if metric is None or engine.state.epoch == 0 or metric <= self.best.get("metric", float("-inf")):
+            return
+        self.best = {"metric": float(metric), "epoch": engine.state.epoch}
+        self._write(BEST_WEIGHTS, self.network.state_dict())
+
+    def save(self, engine: Engine) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "trainer": {name: getattr(engine.state, name) for name in ("epoch", "iteration", "epoch_length")},
+            "best": self.best,
+            **{name: item.state_dict() for name, item in self._others(engine).items()},
+        }
+        self._write(LAST_CHECKPOINT, state)
+
+    def finish(self, engine: Engine) -> None:
+        """The end of the run: the last state, and as the best when no validation chose one."""
+        self.save(engine)
+        if not self.best:
+            self._write(BEST_WEIGHTS, self.network.state_dict())
+
+    def load(self, engine: Engine) -> None:
+        path = self.folder / LAST_CHECKPOINT
+        try:
+            state = torch.load(path, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
+        except Exception as error:
+            raise InputError(f"{path} cannot be read ({error}); train anew with --overwrite True") from error
+        missing = [name for name in ("network", "trainer", "best", *self._others(engine)) if name not in state]
+        if missing:
+            raise InputError(f"{path} is not a checkpoint of this recipe: it lacks {', '.join(missing)}")
+        load_weights(self.network, state["network"], source=path)
+        length = state["trainer"]["epoch_length"]
+        if length != engine.state.epoch_length:
+            raise InputError(
+                f"{path} was made with {length} iterations an epoch, now there are {engine.state.epoch_length}; "
+                "resume with the data and the batch size it was started with"
+            )
+        for name, item in self._others(engine).items():
+            item.load_state_dict(state[name])
+        engine.state.epoch = state["trainer"]["epoch"]
+        engine.state.iteration = state["trainer"]["iteration"]
+        self.best = state["best"]
+
+    def _others(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return self.save_dict if scaler is None else {**self.save_dict, "scaler": scaler}
+
+    def _write(self, name: str, state: dict) -> None:
+        if idist.get_rank() == 0:
+            with written_beside(self.folder / name) as path:
+                torch.save(state, path)

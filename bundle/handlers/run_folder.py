@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder a run writes to: opened once, never overwritten unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import monai
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import InputError
+
+LAST_CHECKPOINT = "last.pt"
+BEST_WEIGHTS = "model.pt"
+
+
+def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: bool = False) -> Path:
+    """Makes ``output_dir`` ready for a run and notes in ``run.json`` which command, releases and machine made it.
+
+    Raises:
+        InputError: there is a run already and neither ``resume`` nor ``overwrite`` was asked for; or ``resume`` was
+            asked for and there is nothing to resume.
+    """
+    folder = Path(output_dir)
+    checkpoint = folder / LAST_CHECKPOINT
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, a folder for the run was expected; name another with --output_dir")
+    if resume and not checkpoint.is_file():
+        raise InputError(f"{checkpoint} is not there, so there is nothing to resume; leave out --resume")
+    if checkpoint.exists() and not resume:
+        if not overwrite:
+            raise InputError(
+                f"{folder} already holds a run; go on with it (--resume True), replace it (--overwrite True) "
+                "or name another folder (--output_dir)"
+            )
+        for name in (LAST_CHECKPOINT, BEST_WEIGHTS):
+            (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_beside(folder / "run.json") as path:
+        path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
+    return folder
+
+
+@contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """A path to write to; what was written takes the name ``path`` only when the block ends well."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _circumstances() -> dict:
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "releases": {
+            "ultrasound-video-ssl": __version__,
+            "monai": monai.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads",
+    }
