@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An encoder as a plain file that says what it is: architecture, input, how and on what it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from .encoder import ENCODERS, Encoder
+from .state_dict import load_weights, unwrapped
+
+FILE_NAME = "encoder.safetensors"
+"""Name of the weights in a folder; the description lies beside it as ``encoder.json``."""
+
+_TYPES = {"architecture": str, "in_channels": int, "feature_dim": int, "normalisation": dict, "trained": dict}
+
+
+def save_encoder(
+    encoder: Encoder,
+    path: str | os.PathLike[str],
+    *,
+    normalisation: Mapping[str, float | Sequence[float]],
+    image_size: int | Sequence[int],
+    trained: Mapping[str, Any],
+) -> Path:
+    """Write an encoder as ``encoder.safetensors`` and the JSON beside it that says what it is.
+
+    Both are written under another name and then renamed, the JSON last; it holds the SHA-256 of the weights, so a
+    pair that does not belong together is noticed on loading. An encoder that lies there already is replaced.
+
+    Args:
+        encoder: its weights are copied to the CPU as they are.
+        path: a folder, made when missing, or a file name that ends in ``.safetensors``.
+        normalisation: ``{"mean": m, "std": s}`` of the input after scaling grey values to 0 to 1, numbers or one
+            number per channel: the encoder expects ``(x - mean) / std``.
+        image_size: side in pixels, or (H, W), of the frames it was trained on.
+        trained: how and on what: method, data sets, steps, seed, ...; anything JSON can hold.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        InputError: for a normalisation of another form or a description that JSON cannot hold.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    weights = path if path.suffix == ".safetensors" else path / FILE_NAME
+    _check_normalisation(normalisation, encoder.in_channels, str(weights))
+    tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
+    data = save(tensors, metadata={"format": "pt"})
+    info = {
+        "architecture": encoder.name,
+        "in_channels": encoder.in_channels,
+        "feature_dim": encoder.feature_dim,
+        "normalisation": dict(normalisation),
+        "image_size": image_size,
+        "trained": dict(trained),
+        "version": _version(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    try:
+        text = json.dumps(info, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{weights}: its description cannot be written as JSON ({error}); use plain values") from error
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    _write(weights, data)
+    _write(weights.with_suffix(".json"), text.encode() + b"\n")
+    return weights
+
+
+def load_encoder(
+    path: str | os.PathLike[str], *, architecture: str | None = None, in_channels: int | None = None
+) -> tuple[Encoder, dict[str, Any]]:
+    """An encoder from a file, in evaluation mode on the CPU, and what the file says about it.
+
+    Reads what `save_encoder` wrote (the ``.safetensors`` file or the folder that holds it), or a plain state dict
+    with torchvision's names (``.pt``, ``.pth`` or ``.safetensors``; also under ``"state_dict"`` or ``"model"``).
+    The latter says nothing about itself: ``architecture`` must be given, and the description holds only
+    architecture, in_channels and feature_dim.
+
+    With another number of channels than in the file, the description still names the file's normalisation.
+
+    Args:
+        path: file or folder.
+        architecture: one of `ENCODERS`; for our own files only checked.
+        in_channels: 1 or 3 to adapt the first convolution (see `load_weights`); as in the file when not given.
+
+    Raises:
+        InputError: for a missing or damaged file, a description that does not belong to it, or another architecture.
+    """
+    path = Path(path)
+    weights = path / FILE_NAME if path.is_dir() else path
+    if not weights.is_file():
+        raise InputError(f"{weights}: found no such file, expected encoder weights; export an encoder there first")
+    description = weights.with_suffix(".json")
+    if weights.suffix == ".safetensors" and description.is_file():
+        info = _read_description(description, weights)
+        if architecture not in (None, info["architecture"]):
+            raise InputError(f"{weights}: found {info['architecture']}, expected {architecture}; choose the other one")
+    elif architecture is None:
+        raise InputError(
+            f"{weights}: found no {description.name} beside it that says which network this is, expected one or the "
+            f"setting architecture (one of {', '.join(ENCODERS)}); put the file there or give the setting"
+        )
+    else:
+        info = {"architecture": architecture}
+    state_dict = unwrapped(_read_state_dict(weights))
+    info["in_channels"] = in_channels or info.get("in_channels") or _channels_of(state_dict)
+    encoder = Encoder(info["architecture"], info["in_channels"])
+    info["feature_dim"] = encoder.feature_dim
+    try:
+        load_weights(encoder, state_dict)
+    except InputError as error:
+        raise InputError(f"{weights}: {error}") from error
+    return encoder.eval(), info
+
+
+def _read_description(description: Path, weights: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(description.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{description}: found no readable JSON ({error}); export the encoder again") from error
+    bad = [key for key, kind in _TYPES.items() if not isinstance(info, dict) or not isinstance(info.get(key), kind)]
+    if bad:
+        raise InputError(f"{description}: found no usable {', '.join(bad)}, expected an encoder's description")
+    _check_normalisation(info["normalisation"], info["in_channels"], str(description))
+    if info.get("sha256") not in (None, hashlib.sha256(weights.read_bytes()).hexdigest()):
+        raise InputError(f"{description}: describes other weights than {weights.name} (SHA-256 differs); copy both")
+    return info
+
+
+def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded: Any = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format and each kind of damage raises another type
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: found no readable weights ({reason}), expected tensors only") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise InputError(f"{path}: found no state dict, expected tensors by name; save module.state_dict()")
+    return loaded
+
+
+def _channels_of(state_dict: Mapping[str, torch.Tensor]) -> int:
+    first = next((value for value in state_dict.values() if value.ndim == 4), None)
+    return 1 if first is None else first.shape[1]
+
+
+def _check_normalisation(normalisation: Mapping[str, Any], in_channels: int, where: str) -> None:
+    def numbers(value: Any) -> list[Any]:
+        return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value] * in_channels
+
+    values = {key: numbers(normalisation.get(key)) for key in ("mean", "std")}
+    usable = set(normalisation) == set(values) and all(
+        len(value) == in_channels and all(isinstance(number, int | float) for number in value)
+        for value in values.values()
+    )
+    if not usable or min(values["std"]) <= 0:
+        raise InputError(
+            f"{where}: found normalisation {dict(normalisation)}, expected mean and std (above 0), numbers or one "
+            f"number for each of {in_channels} channels"
+        )
+
+
+def _version() -> str:
+    try:
+        return version("ultrasound-video-ssl")
+    except PackageNotFoundError:  # the code of an exported bundle is not installed as a package
+        return "not installed"
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(data)
+    beside.replace(path)
