@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
+from .aggregation import index_by_id as index_by_id
+from .aggregation import majority_by_id as majority_by_id
+from .aggregation import mean_by_id as mean_by_id
+from .bootstrap import Interval as Interval
+from .bootstrap import bootstrap_interval as bootstrap_interval
+from .bootstrap import paired_difference as paired_difference
+from .clip_features import ClipFeatures as ClipFeatures
+from .collapse import FeatureCollapse as FeatureCollapse
+from .collapse import effective_rank as effective_rank
+from .collapse import feature_spread as feature_spread
+from .knn import knn_probabilities as knn_probabilities
+from .knn_probe import KNNProbe as KNNProbe
+from .linear_probe import LinearProbe as LinearProbe
+from .linear_probe import fit_linear_probe as fit_linear_probe
+from .probe_result import ClipPrediction as ClipPrediction
+from .probe_result import ProbeResult as ProbeResult
+from .protocol import ProbeFrames as ProbeFrames
+from .protocol import check_disjoint as check_disjoint
+from .protocol import grouped_folds as grouped_folds
+from .protocol import probe_out_of_fold as probe_out_of_fold
+from .protocol import probe_split as probe_split
+from .scores import accuracy as accuracy
+from .scores import balanced_accuracy as balanced_accuracy
+from .scores import class_recalls as class_recalls
+from .scores import confusion_matrix as confusion_matrix
