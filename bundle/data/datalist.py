@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datalists: which items are for training, validation and testing, as a JSON file in MONAI's usual form."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..keys import UNLABELLED, Keys
+from .disjoint import check_disjoint
+from .folders import records_from_folder
+from .records import Record, records_from_table
+from .splits import split_parts
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("training", "validation", "testing")
+LABEL_NAME = "label_name"
+MIN_GROUPS_FOR_VALIDATION = 10
+"""A data set without labels gets a validation part when it has this many patients."""
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """The records of each part, with absolute paths and class indices.
+
+    In a record ``image`` is an absolute path, ``label`` the index of the class in ``labels`` or `UNLABELLED`, and
+    ``label_name`` the class name where there is one.
+    """
+
+    name: str
+    labels: list[str]
+    training: list[Record]
+    validation: list[Record]
+    testing: list[Record]
+
+    @property
+    def parts(self) -> dict[str, list[Record]]:
+        """Records by the name of their part."""
+        return {"training": self.training, "validation": self.validation, "testing": self.testing}
+
+
+def datalist_content(
+    parts: Mapping[str, Sequence[Record]], *, name: str, description: str | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """What a datalist file holds: name, sorted class names, seed, and the records of the three parts."""
+    records = [record for part in parts.values() for record in part]
+    content: dict[str, Any] = {"name": name}
+    if description:
+        content["description"] = description
+    content["labels"] = sorted({record[Keys.LABEL] for record in records if record.get(Keys.LABEL)})
+    if seed is not None:
+        content["seed"] = seed
+    content.update({part: list(parts.get(part, [])) for part in PARTS})
+    return content
+
+
+def write_datalist(path: str | os.PathLike[str], content: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    """Write what `datalist_content` gives. The same content being there already is fine.
+
+    Raises:
+        InputError: the file holds something else and ``overwrite`` is not set, or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: there already with other content: choose another place, or ask to overwrite it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}): choose another place") from error
+
+
+def load_datalist(path: str | os.PathLike[str], dataset_dir: str | os.PathLike[str]) -> Datalist:
+    """Read a datalist file; its paths are relative to ``dataset_dir``.
+
+    Raises:
+        InputError: the file cannot be read or is no datalist, a record lacks a key or has an unknown label, a file is
+            not there or is listed twice, or two parts share a file, video or patient.
+    """
+    return _resolve(_read_content(Path(path)), Path(path), _existing_folder(dataset_dir))
+
+
+def open_datalist(
+    dataset_dir: str | os.PathLike[str],
+    datalist: str | os.PathLike[str] | None = None,
+    *,
+    label_column: str | None = "label",
+    output_path: str | os.PathLike[str] | None = None,
+    fractions: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Datalist:
+    """The datalist of a data folder, made on the spot where there is none.
+
+    The first of these counts: the file ``datalist``; ``datalist.json`` in the folder; ``labels.csv`` in the folder;
+    all clips below the folder. The last two are split by patient. Without any label there is no testing part, and a
+    validation part only with ten patients or more.
+
+    Args:
+        dataset_dir: the data folder.
+        datalist: a datalist file, if it is not the folder's own.
+        label_column: the column of ``labels.csv`` with the class names; None for none.
+        output_path: file to keep the datalist in (in the run's output folder), so that the split can be seen and
+            used again.
+        fractions: share of the items by part, see `split_parts`.
+        seed: seed of the split.
+
+    Raises:
+        InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
+            `records_from_table`, `records_from_folder`, `split_parts`), or ``output_path`` holds another datalist.
+    """
+    folder = _existing_folder(dataset_dir)
+    own, table = folder / "datalist.json", folder / "labels.csv"
+    if datalist is not None or own.exists():
+        source = own if datalist is None else Path(datalist)
+        content = _read_content(source)
+    else:
+        source = table if table.exists() else folder
+        records = (
+            records_from_table(table, label_column=label_column) if table.exists() else records_from_folder(folder)
+        )
+        parts = split_parts(records, fractions or _default_fractions(records), seed)
+        content = datalist_content(parts, name=folder.resolve().name, seed=seed)
+    opened = _resolve(content, source, folder)
+    sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
+    logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
+    if output_path is not None:
+        write_datalist(output_path, content)
+    return opened
+
+
+def _default_fractions(records: Sequence[Record]) -> dict[str, float] | None:
+    """Fractions for records without any label; None, the usual fractions, for others."""
+    if any(Keys.LABEL in record for record in records):
+        return None
+    groups = len({record[Keys.PATIENT_ID] for record in records})
+    return {"training": 0.9, "validation": 0.1} if groups >= MIN_GROUPS_FOR_VALIDATION else {"training": 1.0}
+
+
+def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
+    folder = Path(dataset_dir)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: expected the data folder (dataset_dir)")
+    return folder
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): expected a datalist file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}): expected a datalist file") from error
+    if not isinstance(content, dict) or not any(isinstance(content.get(part), list) for part in PARTS):
+        raise InputError(f"{path}: no list of records: expected at least one of {', '.join(PARTS)}")
+    return content
+
+
+def _resolve(content: Mapping[str, Any], source: Path, folder: Path) -> Datalist:
+    """Check the content of a datalist and turn it into records to load."""
+    raw = {part: content.get(part) or [] for part in PARTS}
+    for part, records in raw.items():
+        for number, record in enumerate(records):
+            _check_record(record, f"{source}, {part} item {number}")
+    labels = content.get("labels", datalist_content(raw, name="")["labels"])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"{source}: 'labels' is {labels!r}: expected a list of class names")
+    index = {label: i for i, label in enumerate(labels)}
+    parts = {part: [_resolve_record(record, index, source, folder) for record in raw[part]] for part in PARTS}
+    check_disjoint(parts)
+    everything = [record for part in PARTS for record in parts[part]]
+    if not everything:
+        raise InputError(f"{source}: no records: expected at least one in {', '.join(PARTS)}")
+    _check_files(everything, source)
+    return Datalist(name=str(content.get("name", folder.resolve().name)), labels=list(labels), **parts)
+
+
+def _check_record(record: Any, where: str) -> None:
+    if not isinstance(record, dict):
+        raise InputError(f"{where}: {type(record).__name__} {record!r}: expected a record with {Keys.IMAGE!r}")
+    for key in (Keys.IMAGE, Keys.VIDEO_ID, Keys.PATIENT_ID):
+        if not isinstance(record.get(key), str) or not record[key]:
+            raise InputError(
+                f"{where}: {key!r} is missing or not text (found: {', '.join(record) or 'nothing'}): add it"
+            )
+    if not isinstance(record.get(Keys.LABEL), str | None):
+        raise InputError(f"{where}: label {record[Keys.LABEL]!r}: expected a class name as text")
+    if Path(record[Keys.IMAGE]).is_absolute():
+        raise InputError(f"{where}: {record[Keys.IMAGE]} is absolute: expected a path relative to the data folder")
+
+
+def _resolve_record(record: Record, index: Mapping[str, int], source: Path, folder: Path) -> Record:
+    label = record.get(Keys.LABEL) or None
+    if label is not None and label not in index:
+        known = ", ".join(index) or "none"
+        raise InputError(f"{source}: {record[Keys.IMAGE]} has the unknown label {label!r}: expected one of: {known}")
+    resolved = {**record, Keys.IMAGE: os.path.abspath(folder / record[Keys.IMAGE])}
+    resolved[Keys.LABEL] = UNLABELLED if label is None else index[label]
+    if label is not None:
+        resolved[LABEL_NAME] = label
+    return resolved
+
+
+def _check_files(records: Sequence[Record], source: Path) -> None:
+    files = [record[Keys.IMAGE] for record in records]
+    seen: set[str] = set()
+    for file in files:
+        if file in seen:
+            raise InputError(f"{source}: {file} is listed twice: keep one")
+        seen.add(file)
+    missing = [file for file in files if not os.path.exists(file)]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{source}: {missing[0]}{more} not found: expected the listed files below the data folder")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of a folder of clips that comes without a table."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .records import Record, log_unknown_patients, make_record
+
+logger = logging.getLogger(__name__)
+
+CLIP_SUFFIXES = (
+    *(".dcm", ".dicom"),
+    *(".mp4", ".mov", ".avi", ".mpg", ".mpeg", ".mkv", ".webm", ".wmv", ".gif"),
+    *(".mha", ".mhd", ".nrrd", ".nii", ".nii.gz", ".npy"),
+)
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+def records_from_folder(
+    folder: str | os.PathLike[str], *, patient_from_folder: bool = False, label_from_folder: bool = False
+) -> list[Record]:
+    """Make a record of everything below ``folder`` that looks like a clip or an image, by file name.
+
+    DICOM files without a suffix are known by their preamble. A folder whose own readable files are two or more
+    images numbered in sequence (``0007.png``, ``0008.png``, ...) is one cine; other images are stills. Hidden files
+    are left out. Patients and labels are unknown unless the first folder level is said to hold them.
+
+    Args:
+        folder: where to look, with all folders below.
+        patient_from_folder: the name of the folder directly below ``folder`` is the patient.
+        label_from_folder: the name of the folder directly below ``folder`` is the class.
+
+    Raises:
+        InputError: ``folder`` is not a folder, or nothing below it looks like a clip or an image.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder: expected a folder of clips")
+    records = []
+    for item in _items_below(root):
+        relative = item.relative_to(root)
+        # a folder of frames directly below the root is itself the first level
+        level = relative.parts[0] if len(relative.parts) > 1 or (item.is_dir() and relative.parts) else ""
+        records.append(
+            make_record(
+                root.resolve().name,
+                image=relative.as_posix(),
+                patient=level if patient_from_folder else "",
+                label=level if label_from_folder else "",
+            )
+        )
+    if not records:
+        raise InputError(f"{root}: nothing to read: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it")
+    log_unknown_patients(root, records)
+    return records
+
+
+def numbered_in_sequence(names: Sequence[str]) -> bool:
+    """Whether two or more file names differ in one number only, which counts up by a constant step."""
+    if len(names) < 2:
+        return False
+    split = [re.split(r"(\d+)", name) for name in names]
+    if len({len(parts) for parts in split}) != 1:
+        return False
+    differing = [place for place in range(len(split[0])) if len({parts[place] for parts in split}) > 1]
+    # re.split puts the numbers at the odd places
+    if len(differing) != 1 or differing[0] % 2 == 0:
+        return False
+    numbers = sorted(int(parts[differing[0]]) for parts in split)
+    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    return len(steps) == 1 and 0 not in steps
+
+
+def _items_below(root: Path) -> list[Path]:
+    """Clips, stills and folders of frames, in order of their paths."""
+    items: list[Path] = []
+    cines = 0
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names = sorted(name for name in names if not name.startswith("."))
+        images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+        clips = [name for name in names if _is_clip(Path(place, name))]
+        if not clips and numbered_in_sequence(images):
+            items.append(Path(place))
+            cines += 1
+        else:
+            items.extend(Path(place, name) for name in sorted(clips + images))
+    if cines:
+        logger.info("%s: %d folders of numbered images are taken as one cine each", root, cines)
+    return sorted(items)
+
+
+def _is_clip(path: Path) -> bool:
+    if path.name.lower().endswith(CLIP_SUFFIXES):
+        return True
+    # DICOM files often have no suffix, or are named by a UID, whose last number then looks like one
+    return not path.suffix.strip(".0123456789") and _has_dicom_preamble(path)
+
+
+def _has_dicom_preamble(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
