@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from .batches import PrepareFrames as PrepareFrames
+from .batches import PrepareViews as PrepareViews
+from .batches import id_codes as id_codes
 from .cine_dataset import CineDataset as CineDataset
+from .clips import gallery_and_query as gallery_and_query
+from .clips import keep_readable as keep_readable
 from .datalist import Datalist as Datalist
 from .datalist import datalist_content as datalist_content
 from .datalist import load_datalist as load_datalist

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..errors import InputError
 from ..networks import load_weights
 from .run_folder import BEST_WEIGHTS, LAST_CHECKPOINT, written_beside
 
+logger = logging.getLogger(__name__)
+
 
 class RunCheckpoint:
     """Keeps ``last.pt`` (all that is needed to resume) and ``model.pt`` (plain weights, the best by the key metric).
@@ -21,9 +24,9 @@ class RunCheckpoint:
     ``last.pt`` is written at the end of every ``interval`` epochs and at the end of the run. ``model.pt`` is written when
     the evaluator's key metric reaches a new high; without an evaluator it is the last state. Both are written beside and
     renamed, hold tensors and plain values only, and load with ``weights_only=True``. Random states are not in them:
-    `EpochSeed` makes them a function of the epoch.
+    `EpochSeed` makes them a function of the epoch. When the run is over the network holds the best weights.
 
-    Attach it before everything that reads ``best`` and after `LossParts`.
+    Attach it after the handlers that change the state it keeps, before those that use the network at the end.
 
     Args:
         output_dir: folder of the run.
@@ -81,10 +84,15 @@ class RunCheckpoint:
         self._write(LAST_CHECKPOINT, state)
 
     def finish(self, engine: Engine) -> None:
-        """The end of the run: the last state, and as the best when no validation chose one."""
+        """The end of the run: the last state is kept, and the network gets the best weights."""
         self.save(engine)
-        if not self.best:
+        if self.best:
+            best = torch.load(self.folder / BEST_WEIGHTS, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
+            self.network.load_state_dict(best)
+            logger.info(f"best by validation: epoch {self.best['epoch']:.0f}, {self.best['metric']:.3f}")
+        else:
             self._write(BEST_WEIGHTS, self.network.state_dict())
+            logger.info("no validation figure chose an epoch: the last weights are the ones kept")
 
     def load(self, engine: Engine) -> None:
         path = self.folder / LAST_CHECKPOINT
@@ -95,7 +103,10 @@ class RunCheckpoint:
         missing = [name for name in ("network", "trainer", "best", *self._others(engine)) if name not in state]
         if missing:
             raise InputError(f"{path} is not a checkpoint of this recipe: it lacks {', '.join(missing)}")
-        load_weights(self.network, state["network"], source=path)
+        try:
+            load_weights(self.network, state["network"])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         length = state["trainer"]["epoch_length"]
         if length != engine.state.epoch_length:
             raise InputError(
