@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every reader hands out, and the few rules all of them share.
+
+Meta of a cine (a key is there only when the file says so; ``n_frames``, ``source_kind`` and ``filename_or_obj`` always
+are):
+
+``filename_or_obj``
+    str, the path as given.
+``source_kind``
+    ``"dicom"``, ``"video"``, ``"sequence"`` (MetaImage, NRRD), ``"nifti"``, ``"image"`` (one still), ``"frames"`` (a
+    folder of stills) or ``"array"`` (``.npy``).
+``n_frames``
+    int, frames in the file, however many of them were asked for.
+``frame_times``
+    float64 array, one entry for each frame handed out: seconds since the first frame of the file.
+``spacing``
+    ``(row, col)``: mm from one pixel to the next down and to the right.
+``regions``
+    DICOM only. A list of dicts, one for each ultrasound region: ``box`` ``[x0, y0, x1, y1]`` in whole pixels, x1 and y1
+    just past the last column and row, clipped to the frame; ``spatial_format`` int (0018,6012: 1 is 2-D, 2 M-mode,
+    3 spectral, 4 waveform, 5 graphics); ``spacing`` ``(row, col)`` mm, or None.
+``photometric_interpretation``, ``transfer_syntax``
+    DICOM only. Of the file as stored; the frames handed out are grey (C = 1) or RGB (C = 3) in any case.
+
+Nothing else of a DICOM file is read into memory, so no name, date or number of a person can travel on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+
+@dataclass
+class Cine:
+    """Frames and what the file says about them.
+
+    Attributes:
+        frames: ``(T, H, W, C)`` uint8, C = 1 (grey) or 3 (RGB); row 0 is the top, column 0 the left of the picture.
+        meta: see the module's docstring.
+    """
+
+    frames: np.ndarray
+    meta: dict[str, Any]
+
+
+def chosen_frames(count: int, frames: Sequence[int] | None, path: Path) -> list[int]:
+    """The indices to hand out, in the order asked for: all ``count`` when ``frames`` is None.
+
+    Raises:
+        InputError: when an index is not in the file.
+    """
+    if frames is None:
+        return list(range(count))
+    wanted = [int(k) for k in frames]
+    outside = [k for k in wanted if not 0 <= k < count]
+    if outside or not wanted:
+        asked = f"frame {outside[0]} was asked for" if outside else "no frame was asked for"
+        raise InputError(f"{path}: {asked}, expected indices from 0 to {count - 1}; ask for frames the file has")
+    return wanted
+
+
+def to_uint8(values: np.ndarray, path: Path) -> np.ndarray:
+    """Grey levels of any number type as uint8, by one rule.
+
+    uint8 stays; False and True become 0 and 255; other values stay (rounded) when all lie within 0 to 255, except that
+    fractions within 0 to 1 are multiplied by 255; anything else is mapped linearly, its least value to 0 and its
+    largest to 255. Values that are not finite count as the least. Give all frames of a file at once: the range is
+    theirs.
+
+    Raises:
+        InputError: when the values are no real numbers (complex, text, objects).
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind not in "iuf":
+        raise InputError(
+            f"{path}: found values of type {values.dtype}, expected real grey levels; "
+            "convert to B-mode (log-compressed) images first"
+        )
+    fraction = values.dtype.kind == "f"
+    if fraction and not np.isfinite(values).all():
+        finite = values[np.isfinite(values)]
+        values = np.where(np.isfinite(values), values, finite.min() if finite.size else 0)
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 255:
+        scaled = (values.astype(np.float32) - low) * (255.0 / (high - low) if high > low else 0.0)
+    elif fraction and high <= 1:
+        scaled = values.astype(np.float32) * 255.0
+    else:
+        scaled = values.astype(np.float32)
+    return np.rint(scaled).astype(np.uint8)

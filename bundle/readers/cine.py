@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One reader for every ultrasound file: what the file is decides, not what it is called."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .base import Cine
+from .dicom import read_dicom
+from .itk_sequence import read_itk_sequence
+from .nifti import read_nifti
+from .stills import read_array, read_folder, read_still
+from .video import read_video
+
+__all__ = ["Cine", "read_cine"]
+
+Backend = Callable[[Path, Sequence[int] | None], Cine]
+
+_STARTS: tuple[tuple[int, bytes, Backend], ...] = (
+    (128, b"DICM", read_dicom),
+    (0, b"\x93NUMPY", read_array),
+    (0, b"\x89PNG", read_still),
+    (0, b"\xff\xd8\xff", read_still),
+    (0, b"BM", read_still),
+    (0, b"II*\x00", read_still),
+    (0, b"MM\x00*", read_still),
+    (8, b"WEBP", read_still),
+    (0, b"NRRD", read_itk_sequence),
+    (0, b"GIF8", read_video),
+    (8, b"AVI ", read_video),
+    (4, b"ftyp", read_video),
+    (4, b"moov", read_video),
+    (4, b"mdat", read_video),
+    (4, b"wide", read_video),
+    (4, b"free", read_video),
+    (4, b"skip", read_video),
+    (0, b"\x1a\x45\xdf\xa3", read_video),  # Matroska, WebM
+    (0, b"\x00\x00\x01\xba", read_video),  # MPEG program stream
+    (0, b"\x00\x00\x01\xb3", read_video),  # MPEG video
+    (0, b"\x30\x26\xb2\x75", read_video),  # Windows Media
+    (0, b"OggS", read_video),
+    (0, b"FLV", read_video),
+    (344, b"n+1\x00", read_nifti),
+    (344, b"ni1\x00", read_nifti),
+    (4, b"n+2\x00", read_nifti),
+)
+"""Offset, bytes found there, who reads it."""
+
+_SUFFIXES: dict[str, Backend] = {
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), read_dicom),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".avi", ".mpg", ".mpeg", ".webm", ".mkv", ".wmv", ".gif"), read_video),
+    **dict.fromkeys((".mha", ".mhd", ".nrrd", ".nhdr"), read_itk_sequence),
+    **dict.fromkeys((".nii", ".nii.gz"), read_nifti),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"), read_still),
+    ".npy": read_array,
+}
+
+
+def read_cine(path: str | Path, frames: Sequence[int] | None = None) -> Cine:
+    """Read an ultrasound clip or still.
+
+    DICOM (single and multi-frame), video (mp4, mov, avi, mpg, webm, gif and what else PyAV opens), MetaImage and NRRD
+    sequences, NIfTI, one image, a folder of images in natural order, a ``.npy`` array. The first bytes of the file
+    decide who reads it; the suffix only where they say nothing.
+
+    Args:
+        path: file, or folder of frames.
+        frames: indices of the frames to hand out, in that order (frame k is the k-th of the file, from 0); None for
+            all.
+
+    Returns:
+        The cine, ``(T, H, W, C)`` uint8, with the meta described in :mod:`bundle.readers.base`.
+
+    Raises:
+        InputError: when the path is missing, empty, of no known kind, damaged or has no pictures, or lacks a frame.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_folder(path, frames)
+    return _backend_of(path)(path, frames)
+
+
+def _backend_of(path: Path) -> Backend:
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}, expected a file or folder that can be read; check the path"
+        ) from error
+    if not head:
+        raise InputError(f"{path}: found an empty file (0 bytes), expected an ultrasound clip; copy it again")
+    if head[:2] == b"\x1f\x8b":  # gzip: look inside
+        head = _unzipped_start(path)
+    for offset, mark, backend in _STARTS:
+        if head[offset : offset + len(mark)] == mark:
+            return backend
+    if head[:4] in (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x00\x00", b"\x02\x00\x00\x00"):
+        return read_dicom  # written without the preamble: starts with an element of group 0002 or 0008
+    if head.lstrip().startswith((b"ObjectType", b"NDims")):
+        return read_itk_sequence
+    suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    raise InputError(
+        f"{path}: found a file of unknown kind, expected DICOM, video, MetaImage, NRRD, NIfTI, an image, a .npy array "
+        "or a folder of images; convert it to one of these"
+    )
+
+
+def _unzipped_start(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(512)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: found a damaged gzip file ({error}), expected .nii.gz; copy it again") from error
