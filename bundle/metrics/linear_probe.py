@@ -93,6 +93,7 @@ def _inner_scores(
 def _fit(features: np.ndarray, labels: np.ndarray, n_classes: int, grid: Sequence[float]) -> list[LinearProbe]:
     """One probe for each C."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     mean, scale = features.mean(axis=0), features.std(axis=0)
     # a feature that never varies says nothing; dividing by its rounding error would make it loud
@@ -100,7 +101,9 @@ def _fit(features: np.ndarray, labels: np.ndarray, n_classes: int, grid: Sequenc
     standard = (features - mean) / scale
     probes = []
     for c in grid:
-        model = LogisticRegression(C=c, class_weight="balanced", max_iter=2000).fit(standard, labels)
+        # matrices are so small that threads mostly wait for each other
+        with threadpool_limits(1):
+            model = LogisticRegression(C=c, class_weight="balanced", max_iter=2000).fit(standard, labels)
         weight = np.zeros((n_classes, features.shape[1]))
         bias = np.full(n_classes, -np.inf)
         if len(model.classes_) == 2:  # two classes share one row: the second against the first
