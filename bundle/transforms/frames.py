@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fixed number of evenly spaced frames of a cine, as a network takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform
+
+from ..errors import InputError
+from ..keys import Keys
+
+
+def even_indices(count: int, n_frames: int) -> np.ndarray:
+    """``n_frames`` indices into ``count`` frames: the centres of as many equal intervals.
+
+    With fewer frames than asked for, frames repeat (still in order and evenly), so that every item of a batch has the
+    same length.
+    """
+    return ((np.arange(n_frames) + 0.5) * count / n_frames).astype(int)
+
+
+class EvenFramesd(MapTransform):
+    """Evenly spaced frames of the cine under ``keys``: adds ``frames`` and takes the cine out.
+
+    Input: cine ``(C, T, H, W)`` uint8, a tensor or (memory-mapped) array; only the chosen frames are read.
+    Result: ``frames`` ``(n_frames, C, H, W)`` float32, 0 to 1 and then ``(x - mean) / std``. Deterministic; a cine with
+    fewer frames than ``n_frames`` repeats some (`even_indices`).
+
+    Args:
+        keys: the cine's key.
+        n_frames: how many.
+        mean, std: normalisation.
+
+    Raises:
+        InputError: ``n_frames`` below 1, or the cine has no frame.
+    """
+
+    def __init__(self, keys: str = Keys.IMAGE, n_frames: int = 8, mean: float = 0.5, std: float = 0.25) -> None:
+        super().__init__(keys)
+        if n_frames < 1:
+            raise InputError(f"n_frames: found {n_frames}; expected at least 1")
+        self.n_frames = n_frames
+        self.mean = mean
+        self.std = std
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        sample = dict(data)
+        cine = sample.pop(self.keys[0])
+        if cine.shape[1] == 0:
+            raise InputError(
+                f"video {data.get(Keys.VIDEO_ID, '?')}: the cine has no frame; leave it out of the datalist"
+            )
+        indices = even_indices(cine.shape[1], self.n_frames)
+        chosen = torch.as_tensor(np.asarray(cine[:, indices]), dtype=torch.float32).movedim(1, 0)
+        sample[Keys.FRAMES] = (chosen / 255 - self.mean) / self.std
+        return sample
