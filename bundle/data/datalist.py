@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "testing")
 LABEL_NAME = "label_name"
-MIN_GROUPS_FOR_VALIDATION = 10
-"""A data set without labels gets a validation part when it has this many patients."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,7 @@ def open_datalist(
     """The datalist of a data folder, made on the spot where there is none.
 
     The first of these counts: the file ``datalist``; ``datalist.json`` in the folder; ``labels.csv`` in the folder;
-    all clips below the folder. The last two are split by patient. Without any label there is no testing part, and a
-    validation part only with ten patients or more.
+    all clips below the folder. The last two are split by patient with `split_parts`.
 
     Args:
         dataset_dir: the data folder.
@@ -130,7 +127,7 @@ def open_datalist(
         records = (
             records_from_table(table, label_column=label_column) if table.exists() else records_from_folder(folder)
         )
-        parts = split_parts(records, fractions or _default_fractions(records), seed)
+        parts = split_parts(records, fractions, seed)
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
     opened = _resolve(content, source, folder)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
@@ -138,14 +135,6 @@ def open_datalist(
     if output_path is not None:
         write_datalist(output_path, content)
     return opened
-
-
-def _default_fractions(records: Sequence[Record]) -> dict[str, float] | None:
-    """Fractions for records without any label; None, the usual fractions, for others."""
-    if any(Keys.LABEL in record for record in records):
-        return None
-    groups = len({record[Keys.PATIENT_ID] for record in records})
-    return {"training": 0.9, "validation": 0.1} if groups >= MIN_GROUPS_FOR_VALIDATION else {"training": 1.0}
 
 
 def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:

@@ -12,7 +12,8 @@ from ..errors import InputError
 from ..keys import UNLABELLED, Keys
 from .records import Record
 
-DEFAULT_FRACTIONS = {"training": 0.6, "validation": 0.2, "testing": 0.2}
+MIN_PATIENTS_FOR_VALIDATION = 10
+"""Records without labels get a validation part when they are of this many patients."""
 
 _MAX_MOVES = 500
 
@@ -27,13 +28,15 @@ def split_parts(
 
     Args:
         records: what to split; patients may have several classes.
-        fractions: share of the items by part, 0.6 / 0.2 / 0.2 by default; a part with 0 stays empty.
+        fractions: share of the items by part; a part with 0 stays empty. By default training 0.6, validation 0.2
+            and testing 0.2. Without any label there is nothing to test: then training 0.9 and validation 0.1, or, with
+            fewer than ten patients, training only.
         seed: another seed gives another split.
 
     Raises:
         InputError: the fractions don't add up to 1, or there are fewer patients than parts.
     """
-    fractions = dict(DEFAULT_FRACTIONS if fractions is None else fractions)
+    fractions = dict(_default_fractions(records) if fractions is None else fractions)
     if any(fraction < 0 for fraction in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(f"parts {fractions}: expected shares from 0 to 1 that add up to 1")
     names = [name for name, fraction in fractions.items() if fraction > 0]
@@ -97,6 +100,13 @@ def hide_labels(records: Sequence[Record], fraction: float, seed: int = 0) -> li
         of_class = [patient for patient in order if label in classes[patient]]
         kept.update(of_class[: max(1, round(fraction * len(of_class)))] if fraction > 0 else [])
     return [dict(record) if record[Keys.PATIENT_ID] in kept else _without_label(record) for record in records]
+
+
+def _default_fractions(records: Sequence[Record]) -> dict[str, float]:
+    if any(Keys.LABEL in record for record in records):
+        return {"training": 0.6, "validation": 0.2, "testing": 0.2}
+    patients = len({record[Keys.PATIENT_ID] for record in records})
+    return {"training": 0.9, "validation": 0.1} if patients >= MIN_PATIENTS_FOR_VALIDATION else {"training": 1.0}
 
 
 def _without_label(record: Record) -> Record:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make the datalist of a data folder: which items are for training, validation and testing, split by patient."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.data import (
+    by_fold,
+    check_disjoint,
+    datalist_content,
+    records_from_folder,
+    records_from_table,
+    split_folds,
+    split_parts,
+    write_datalist,
+)
+from bundle.data.datalist import PARTS
+from bundle.errors import InputError, show_input_errors_plainly
+from bundle.keys import Keys
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the arguments, write the datalist and show what is in it."""
+    args = _parse(arguments)
+    folder = Path(args.dataset_dir)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: expected the data folder")
+    records = _read(folder, args)
+    seed: int | None = args.seed
+    if args.folds or args.fold_column:
+        if args.folds:
+            records = split_folds(records, args.folds, args.seed)
+        else:
+            records, seed = _with_fold(records, folder, args.fold_column), None
+        check_disjoint(by_fold(records))
+        parts = {"training": records}
+    else:
+        parts = split_parts(records, dict(zip(PARTS, args.parts, strict=True)) if args.parts else None, args.seed)
+        check_disjoint(parts)
+    content = datalist_content(parts, name=folder.resolve().name, seed=seed)
+    output = Path(args.output) if args.output else folder / "datalist.json"
+    write_datalist(output, content, overwrite=args.overwrite)
+    print(summary(by_fold(records) if len(parts) == 1 else parts, content["labels"]))
+    print(f"written to {output}")
+
+
+def summary(parts: dict[str, list[dict[str, Any]]], labels: list[str]) -> str:
+    """A table of patients and clips by part, and clips by part and class."""
+    rows = [["part", "patients", "clips", *labels, "unlabelled"]]
+    for name, records in {**parts, "all": [record for part in parts.values() for record in part]}.items():
+        classes = [record.get(Keys.LABEL) for record in records]
+        patients = len({record[Keys.PATIENT_ID] for record in records})
+        rows.append([name, *(str(n) for n in (patients, len(records), *map(classes.count, [*labels, None])))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+
+
+def _read(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+    table = folder / "labels.csv"
+    if not table.exists():
+        if args.where or args.fold_column or args.patient_column:
+            raise InputError(f"{table}: not there: --where, --patient-column and --fold-column choose from a table")
+        return records_from_folder(
+            folder, patient_from_folder=args.patient_from_folder, label_from_folder=args.label_from_folder
+        )
+    if args.patient_from_folder or args.label_from_folder:
+        raise InputError(f"{table}: is there: --patient-from-folder and --label-from-folder are for folders without it")
+    return records_from_table(
+        table,
+        label_column=args.label_column or None,
+        patient_column=args.patient_column,
+        fold_column=args.fold_column,
+        where=dict(args.where),
+    )
+
+
+def _with_fold(records: list[dict[str, Any]], folder: Path, column: str) -> list[dict[str, Any]]:
+    kept = [record for record in records if Keys.FOLD in record]
+    if not kept:
+        raise InputError(f"{folder / 'labels.csv'}: column {column!r} is blank throughout: expected folds")
+    if len(kept) < len(records):
+        logging.warning("%d of %d items have no fold and are left out", len(records) - len(kept), len(records))
+    return kept
+
+
+def _where(text: str) -> tuple[str, list[str]]:
+    column, equals, values = text.partition("=")
+    if not equals or not column.strip():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected column=value or column=value,value")
+    return column.strip(), [value.strip() for value in values.split(",")]
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__} Reads labels.csv of the folder (columns: file, and label, video_id, patient_id or "
+        "group_id where known), or takes all clips below the folder if there is no such table.",
+        epilog="example: python scripts/make_datalist.py data/pocus_lung --where probe=convex "
+        "--where label=covid,pneumonia,regular --fold-column fold",
+    )
+    add = parser.add_argument
+    add("dataset_dir", help="the data folder")
+    add("--output", help="the datalist to write (default: datalist.json in the data folder)")
+    add("--label-column", default="label", help="column with the class names; '' for none (default: label)")
+    add("--patient-column", help="column that must never be in two parts (default: group_id, else patient_id)")
+    add(
+        "--where",
+        type=_where,
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE[,VALUE]",
+        help="keep only rows with one of these values; may be given for several columns",
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--parts",
+        nargs=3,
+        type=float,
+        metavar="SHARE",
+        help="training, validation, testing (default: 0.6 0.2 0.2, without labels 0.9 0.1 0)",
+    )
+    kind.add_argument("--folds", type=int, metavar="K", help="make K folds instead; all items are in training")
+    kind.add_argument("--fold-column", metavar="NAME", help="take the folds of this column; items without are left out")
+    add("--seed", type=int, default=0, help="another seed gives another split (default: 0)")
+    add("--patient-from-folder", action="store_true", help="without a table: first folder level is the patient")
+    add("--label-from-folder", action="store_true", help="without a table: first folder level is the class")
+    add("--overwrite", action="store_true", help="replace a datalist that is there")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    show_input_errors_plainly()
+    main()
