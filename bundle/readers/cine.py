@@ -99,8 +99,8 @@ def _backend_of(path: Path) -> Backend:
     for offset, mark, backend in _STARTS:
         if head[offset : offset + len(mark)] == mark:
             return backend
-    if head[:4] in (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x00\x00", b"\x02\x00\x00\x00"):
-        return read_dicom  # written without the preamble: starts with an element of group 0002 or 0008
+    if head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\x00":
+        return read_dicom  # written without the preamble: starts with a low element of group 0002 or 0008
     if head.lstrip().startswith((b"ObjectType", b"NDims")):
         return read_itk_sequence
     suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()

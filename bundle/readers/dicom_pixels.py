@@ -212,13 +212,28 @@ def _windowed(values: np.ndarray, centre: float, width: float, function: str) ->
 
 
 def _palette_table(dataset: Dataset, bits: int, path: Path) -> np.ndarray:
+    """RGB for each stored value, PS3.3 C.7.6.3.1.5 and .6; past either end its last entry counts."""
+    stored = np.arange(1 << bits)
     try:
-        table = np.asarray(_pydicom("apply_color_lut")(np.arange(1 << bits), dataset))
-    except (AttributeError, KeyError, ValueError, IndexError) as error:
+        if dataset.get("SegmentedRedPaletteColorLookupTableData"):
+            table = np.asarray(_pydicom("apply_color_lut")(stored, dataset))
+        else:
+            # not by pydicom, which counts entries in the entries' own 8 bits
+            table = np.stack([_palette_of(colour, stored, dataset) for colour in ("Red", "Green", "Blue")], axis=-1)
+    except (AttributeError, KeyError, ValueError, IndexError, TypeError) as error:
         raise InputError(
             f"{path}: its palette cannot be used ({error}), expected three lookup tables; convert it"
         ) from error
     return (table >> 8).astype(np.uint8) if table.max() > 255 else table.astype(np.uint8)
+
+
+def _palette_of(colour: str, stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    entries, first, _ = (int(n) for n in getattr(dataset, f"{colour}PaletteColorLookupTableDescriptor"))
+    entries = entries or 1 << 16
+    data = getattr(dataset, f"{colour}PaletteColorLookupTableData")
+    order = ">" if str(dataset.file_meta.TransferSyntaxUID) == _BIG_ENDIAN else "<"
+    table = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * entries else "u1")[:entries]
+    return table[np.clip(stored - first, 0, len(table) - 1)]
 
 
 def _pydicom(name: str) -> Any:

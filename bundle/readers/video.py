@@ -75,13 +75,13 @@ def decode_stream(source: str | Path | IO[bytes], path: Path, wanted: set[int] |
     """
     import av
 
-    decoded = Decoded()
+    decoded, announced, damage = Decoded(), 0, ""
     try:
         with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
             if not container.streams.video:
                 raise InputError(f"{path}: found no video stream, expected a clip; name the file that has the pictures")
             stream = container.streams.video[0]
-            decoded.rate = float(stream.average_rate or 0)
+            decoded.rate, announced = float(stream.average_rate or 0), stream.frames
             for frame in container.decode(stream):
                 if wanted is None or decoded.count in wanted:
                     decoded.pictures[decoded.count] = _picture(frame)
@@ -92,11 +92,12 @@ def decode_stream(source: str | Path | IO[bytes], path: Path, wanted: set[int] |
                 f"{path}: cannot be read as video ({error}), expected mp4, mov, avi, mpg, webm or gif; copy it again "
                 "or convert it"
             ) from error
-        warnings.warn(
-            f"{path}: damaged after frame {decoded.count - 1} ({error}); the frames before are used", stacklevel=2
-        )
+        damage = str(error)
     if not decoded.count:
         raise InputError(f"{path}: found a video without a frame that can be decoded, expected a clip; copy it again")
+    if damage or decoded.count < announced:  # some containers end without an error when they are cut
+        damage = damage or f"the container announces {announced}"
+        warnings.warn(f"{path}: damaged after {decoded.count} frames ({damage}); those are used", stacklevel=2)
     return decoded
 
 
