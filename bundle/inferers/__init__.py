@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from .embed import embed_clips as embed_clips
 from .frames import FramesInferer as FramesInferer
+from .probe import probe_features as probe_features
+from .probe import probe_records as probe_records

@@ -9,6 +9,10 @@ from .clip_features import ClipFeatures as ClipFeatures
 from .collapse import FeatureCollapse as FeatureCollapse
 from .collapse import effective_rank as effective_rank
 from .collapse import feature_spread as feature_spread
+from .comparison import markdown_table as markdown_table
+from .comparison import seeds_difference as seeds_difference
+from .comparison import seeds_interval as seeds_interval
+from .comparison import summarise as summarise
 from .knn import knn_probabilities as knn_probabilities
 from .knn_probe import KNNProbe as KNNProbe
 from .linear_probe import LinearProbe as LinearProbe
@@ -18,6 +22,7 @@ from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames
 from .protocol import check_disjoint as check_disjoint
 from .protocol import grouped_folds as grouped_folds
+from .protocol import per_frame as per_frame
 from .protocol import probe_out_of_fold as probe_out_of_fold
 from .protocol import probe_split as probe_split
 from .scores import accuracy as accuracy

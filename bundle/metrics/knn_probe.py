@@ -7,9 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
 from ..errors import InputError
 from ..keys import UNLABELLED, Keys
 from .clip_features import ClipFeatures, predicted_features
@@ -84,14 +81,4 @@ class KNNProbe(ClipFeatures):
                 chosen.append((clip, record))
         if not chosen:
             return None
-        lengths = [len(clip) for clip, _ in chosen]
-
-        def per_frame(key: str) -> list[Any]:
-            return [record[key] for (_, record), length in zip(chosen, lengths, strict=True) for _ in range(length)]
-
-        return ProbeFrames(
-            torch.cat([clip for clip, _ in chosen]).numpy(),
-            per_frame(Keys.VIDEO_ID),
-            np.array(per_frame(Keys.LABEL)),
-            per_frame(Keys.PATIENT_ID),
-        )
+        return ProbeFrames.from_clips([clip for clip, _ in chosen], [record for _, record in chosen])

@@ -8,14 +8,16 @@ is the balanced accuracy of the pooled predictions, the second the mean and spre
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..errors import InputError
+from ..keys import Keys
 from .aggregation import index_by_id, majority_by_id
 from .knn import knn_probabilities
 from .linear_probe import fit_linear_probe
@@ -66,12 +68,27 @@ class ProbeFrames:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, keep: np.ndarray) -> ProbeFrames:
+    @classmethod
+    def from_clips(cls, features: Sequence[torch.Tensor], records: Sequence[Mapping[str, Any]]) -> ProbeFrames:
+        """From the features ``(T, D)`` of clips and their records (``label`` a class index); T may differ."""
+        return cls(
+            torch.cat(list(features)).numpy(),
+            per_frame([record[Keys.VIDEO_ID] for record in records], features),
+            np.array(per_frame([record[Keys.LABEL] for record in records], features)),
+            per_frame([record[Keys.PATIENT_ID] for record in records], features),
+        )
+
+    def where(self, keep: npt.ArrayLike) -> ProbeFrames:
         """The frames where ``keep`` ``(N,)`` is true."""
         index = np.flatnonzero(keep).tolist()
         return ProbeFrames(
             self.features[index], [self.clips[i] for i in index], self.labels[index], [self.groups[i] for i in index]
         )
+
+
+def per_frame(values: Sequence[Any], features: Sequence[torch.Tensor]) -> list[Any]:
+    """The value of each clip, once for each of its frames; ``features`` are the clips' ``(T, D)``."""
+    return [value for value, clip in zip(values, features, strict=True) for _ in range(len(clip))]
 
 
 def probe_out_of_fold(
