@@ -16,6 +16,8 @@ from .disjoint import check_disjoint as check_disjoint
 from .folders import records_from_folder as records_from_folder
 from .frame_cache import CacheReport as CacheReport
 from .frame_cache import FrameCache as FrameCache
+from .phantom import ensure_phantom as ensure_phantom
+from .phantom import make_phantom as make_phantom
 from .records import records_from_table as records_from_table
 from .splits import by_fold as by_fold
 from .splits import hide_labels as hide_labels

@@ -49,30 +49,32 @@ class PairMontage:
             self.dataset.transform.set_random_state(seed=0)
         chosen = np.linspace(0, len(self.dataset) - 1, min(self.n_clips, len(self.dataset))).astype(int)
         rows = [self._row(int(index)) for index in chosen]
-        columns = max(len(row) for row in rows)
-        figure = Figure(figsize=(1.9 * columns, 2.15 * len(rows)), layout="constrained")
-        for r, row in enumerate(rows):
-            for c, (title, image) in enumerate(row):
-                axes = figure.add_subplot(
-                    len(rows), columns, r * columns + c + 1 + (columns - len(row)) * (c >= len(row) - 2)
-                )
-                axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-                axes.set_title(title, fontsize=7)
-                axes.axis("off")
+        columns = max(len(images) for _, images in rows)
+        figure = Figure(figsize=(1.9 * columns + 0.4, 2.0 * len(rows)), layout="constrained")
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[])
+            axes.set_frame_on(False)
+        for line, (name, images) in zip(grid, rows, strict=True):
+            line[0].set_ylabel(name, fontsize=7)
+            places = [*range(len(images) - 2), columns - 2, columns - 1]  # views below each other
+            for place, (title, image) in zip(places, images, strict=True):
+                line[place].imshow(image, cmap="gray", vmin=0, vmax=1)
+                line[place].set_title(title, fontsize=7)
         with written_beside(self.folder / "pairs.png") as path:
-            figure.savefig(path, dpi=110)
+            figure.savefig(path, dpi=100)
 
-    def _row(self, index: int) -> list[tuple[str, np.ndarray]]:
+    def _row(self, index: int) -> tuple[str, list[tuple[str, np.ndarray]]]:
+        """The clip's name and class, and its titled pictures."""
         record = self.dataset.data[index]
         sample = self.dataset[index]
         cine = self.dataset.cache.frames(record)
         frames, mixing = np.asarray(sample[Keys.PAIR_FRAMES]), np.asarray(sample[Keys.PAIR_MIXING])
-        name = str(record.get("label_name", "")) if record[Keys.LABEL] != UNLABELLED else "unlabelled"
+        label = record["label_name"] if record[Keys.LABEL] != UNLABELLED else "label not used"
         sources = [(f"frame {k}", cine[:, k].mean(axis=0) / 255.0) for k in np.unique(frames)]
-        sources[0] = (f"{record[Keys.VIDEO_ID]} ({name})\n{sources[0][0]}", sources[0][1])
         views = np.clip(np.asarray(sample[Keys.VIEWS]).mean(axis=1) * self.std + self.mean, 0, 1)
         titles = [
             f"view {v + 1}: " + " + ".join(f"{w:.2f} x {k}" for k, w in zip(frames[v], mixing[v], strict=True) if w > 0)
             for v in range(len(views))
         ]
-        return sources + list(zip(titles, views, strict=True))
+        return f"{record[Keys.VIDEO_ID]}\n{label}", sources + list(zip(titles, views, strict=True))

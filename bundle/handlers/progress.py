@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -12,11 +13,13 @@ from monai.utils import CommonKeys
 class Progress:
     """A tqdm bar over all iterations of all epochs, with the epoch and the loss beside it.
 
-    ignite's own bar starts anew each epoch, which says little when an epoch is a few iterations.
+    ignite's own bar starts anew each epoch, which says little when an epoch is a few iterations. Lines that are logged
+    meanwhile appear above the bar.
     """
 
     def __init__(self) -> None:
         self.bar: Any = None
+        self.open = ExitStack()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -25,16 +28,20 @@ class Progress:
 
     def start(self, engine: Engine) -> None:
         from tqdm.auto import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
         state = engine.state
         total = (state.max_epochs or 0) * (state.epoch_length or 0)
-        self.bar = tqdm(total=total, initial=state.iteration, desc="pretraining", unit="it", dynamic_ncols=True)
+        self.bar = self.open.enter_context(
+            tqdm(total=total, initial=state.iteration, desc="training", unit="it", dynamic_ncols=True)
+        )
+        self.open.enter_context(logging_redirect_tqdm())
 
     def step(self, engine: Engine) -> None:
         state = engine.state
-        loss = float(state.output[CommonKeys.LOSS])
+        loss = float(state.output[CommonKeys.LOSS].detach())
         self.bar.set_postfix(epoch=f"{state.epoch}/{state.max_epochs}", loss=f"{loss:.3f}", refresh=False)
         self.bar.update()
 
     def close(self, engine: Engine) -> None:
-        self.bar.close()
+        self.open.close()

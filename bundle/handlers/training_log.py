@@ -47,6 +47,7 @@ class TrainingLog:
         self.interval = interval
         self.reference_lines = dict(reference_lines or {})
         self.rows: list[dict[str, float]] = []
+        self.written = 0
 
     def attach(self, engine: Engine) -> None:
         if self.evaluator is not None:
@@ -69,8 +70,9 @@ class TrainingLog:
         self._row(engine.state.epoch).update(_numbers(evaluator.state.metrics))
 
     def write(self, engine: Engine) -> None:
-        if idist.get_rank() != 0 or not self.rows:
+        if idist.get_rank() != 0 or len(self.rows) == self.written:
             return
+        self.written = len(self.rows)
         row = self.rows[-1]
         figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
         logger.info(f"epoch {int(row['epoch'])}/{engine.state.max_epochs}  {figures}")
