@@ -27,9 +27,9 @@ def luma(rgb: np.ndarray) -> np.ndarray:
     grey = np.empty(flat.shape[1], np.uint8)
     for start in range(0, flat.shape[1], _PIXELS_AT_ONCE):
         part = flat[:, start : start + _PIXELS_AT_ONCE]
-        total = part[0] * np.uint32(_RED)
-        total += part[1] * np.uint32(_GREEN)
-        total += part[2] * np.uint32(_BLUE)
+        total = np.multiply(part[0], _RED, dtype=np.uint32)
+        total += np.multiply(part[1], _GREEN, dtype=np.uint32)
+        total += np.multiply(part[2], _BLUE, dtype=np.uint32)
         total += np.uint32(1 << 15)
         grey[start : start + _PIXELS_AT_ONCE] = total >> np.uint32(16)
     return grey.reshape(rgb.shape[1:])
