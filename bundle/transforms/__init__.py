@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from .load import LoadCined as LoadCined
 from .frames import EvenFramesd as EvenFramesd
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
+from .load import LoadCined as LoadCined
 from .pair_rules import PAIR_PRESETS as PAIR_PRESETS
 from .pair_rules import PairDraw as PairDraw
 from .pairs import RandPairViews as RandPairViews
