@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -37,6 +38,10 @@ class LoadReport:
         return ", ".join(parts)
 
 
+def _counts(key: str) -> bool:
+    return not key.endswith(_COUNTER)
+
+
 def _few(keys: Sequence[str], most: int = 3) -> str:
     return f" ({', '.join(keys[:most])}{', ...' if len(keys) > most else ''})" if keys else ""
 
@@ -59,13 +64,21 @@ def _to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     return weight
 
 
+@lru_cache
+def _layout(name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an encoder's tensors."""
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in Encoder(name).state_dict().items() if _counts(key)}
+
+
 def _looks_like(state_dict: Mapping[str, torch.Tensor]) -> str:
-    """Which of our encoders has these keys, in words for an error."""
-    keys = {key for key in state_dict if not key.startswith(_HEADS) and not key.endswith(_COUNTER)}
+    """Which of our encoders has these tensors, in words for an error."""
+    shapes = {key: tuple(value.shape) for key, value in state_dict.items() if _counts(key)}
+    shapes = {key: shape for key, shape in shapes.items() if not key.startswith(_HEADS)}
     for name in ENCODERS:
-        with torch.device("meta"):
-            own = {key for key in Encoder(name).state_dict() if not key.endswith(_COUNTER)}
-        if keys == own:
+        layout = _layout(name)
+        first = next(key for key, shape in layout.items() if len(shape) == 4)  # for any number of channels
+        if shapes.keys() == layout.keys() and all(shapes[key] == layout[key] for key in layout if key != first):
             return name
     return "an unknown architecture"
 
@@ -116,7 +129,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, torch.Tensor], *, m
 
 def _share_matched(report: LoadReport) -> float:
     def count(keys: list[str]) -> int:
-        return sum(not key.endswith(_COUNTER) for key in keys)
+        return sum(map(_counts, keys))
 
     loaded, mismatched = count(report.loaded), count(report.mismatched)
     unexpected = count([key for key in report.unexpected if not key.startswith(_HEADS)])

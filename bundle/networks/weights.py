@@ -115,13 +115,24 @@ def load_encoder(
         info = {"architecture": architecture}
     state_dict = unwrapped(_read_state_dict(weights))
     info["in_channels"] = in_channels or info.get("in_channels") or _channels_of(state_dict)
-    encoder = Encoder(info["architecture"], info["in_channels"])
+    encoder = _empty(info["architecture"], info["in_channels"])
     info["feature_dim"] = encoder.feature_dim
     try:
         load_weights(encoder, state_dict)
     except InputError as error:
         raise InputError(f"{weights}: {error}") from error
     return encoder.eval(), info
+
+
+def _empty(architecture: str, in_channels: int) -> Encoder:
+    """An encoder whose weights are still to come: no time and no random numbers are spent on drawing them."""
+    with torch.device("meta"):
+        encoder = Encoder(architecture, in_channels)
+    encoder.to_empty(device="cpu")
+    for name, buffer in encoder.named_buffers():
+        if name.endswith("num_batches_tracked"):  # the one thing that a file may leave out
+            buffer.zero_()
+    return encoder
 
 
 def _read_description(description: Path, weights: Path) -> dict[str, Any]:
