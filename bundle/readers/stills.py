@@ -22,12 +22,15 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MIN_SIDE = 8
 """Rows and columns an array needs to pass for frames; fewer means that its axes are something else."""
 
+_TURNED = ("JPEG", "TIFF")
+"""Formats whose EXIF orientation is heeded: that of a PNG stands after the pixels, so looking costs decoding them."""
+
 
 def read_still(path: Path, frames: Sequence[int] | None = None) -> Cine:
     """One image as one frame; the pages of a TIFF as frames.
 
-    Palettes become RGB, transparency is composited on black, EXIF orientation is applied, 16-bit grey is divided down
-    from its full range (0 to 65535).
+    Palettes become RGB, transparency is composited on black, the EXIF orientation of JPEG and TIFF is applied, 16-bit
+    grey is divided down from its full range (0 to 65535).
 
     Raises:
         InputError: when the image cannot be read, or its pages differ in size.
@@ -135,7 +138,8 @@ def _has_colour(image: Image) -> bool:
 
 def _upright_size(image: Image) -> tuple[int, int]:
     width, height = image.size
-    return (height, width) if image.getexif().get(0x0112) in (5, 6, 7, 8) else (width, height)
+    turned = image.format in _TURNED and image.getexif().get(0x0112) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
 
 
 def _pixels(image: Image, path: Path) -> np.ndarray:
@@ -144,7 +148,7 @@ def _pixels(image: Image, path: Path) -> np.ndarray:
 
     try:
         colour = _has_colour(image)
-        upright = ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image) if image.format in _TURNED else image
         if image.mode.startswith("I;16"):
             return (np.asarray(upright, np.float32) / 257.0).round().astype(np.uint8)[..., None]
         if image.mode in ("I", "F"):
