@@ -74,18 +74,24 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     jobs = list(_jobs(args))
     class_names, records = _items(args, output)
-    records, left_out = _readable(records, jobs, args)
+    caches = {
+        size: FrameCache(args.cache_dir, preprocessing(size)) for size in sorted({job.image_size for job in jobs})
+    }
+    records, left_out = _readable(records, caches)
     about = _about(args, records, class_names, left_out)
     # what was judged before stays in the file, also when this run stops half way
     runs = {run["key"]: run for run in _read_runs(output / "results.json")}
     asked: list[str] = []
     for job in jobs:
-        key = _key(job, records, class_names)
+        key = _key(job, caches[job.image_size], records, class_names)
         known = key in runs
-        runs[key] = {**(runs[key] if known else _judge(job, records, class_names, args)), "key": key, "name": job.name}
+        run = runs[key] if known else _judge(job, caches[job.image_size], records, class_names, args.device)
+        runs[key] = {**run, "key": key, "name": job.name}
         asked += [key] if key not in asked else []
         scores = ", ".join(f"{kind} {probe['per_clip']:.2f}" for kind, probe in runs[key]["probes"].items())
         logger.info(f"{job.title}: balanced accuracy per clip {scores}{' (judged before)' if known else ''}")
+        if (job.trained or {}).get("data") == about["name"]:
+            logger.warning(f"{job.title} was pretrained on {about['name']} too, so it may have seen these clips")
         figures = _figures([runs[key] for key in asked])
         _write(output, {"figures": figures, "data": about, "runs": list(runs.values())})
     print((output / "table.md").read_text(encoding="utf-8"))
@@ -150,22 +156,19 @@ def _items(args: argparse.Namespace, output: Path) -> tuple[list[str], list[dict
     return datalist.labels, probe_records([*datalist.training, *datalist.validation])
 
 
-def _readable(
-    records: list[dict[str, Any]], jobs: list[Job], args: argparse.Namespace
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _readable(records: list[dict[str, Any]], caches: dict[int, FrameCache]) -> tuple[list[dict[str, Any]], list[str]]:
     """Fills the caches; the clips that every encoder can see, and the ids of those left out."""
-    skipped: set[str] = set()
-    for size in sorted({job.image_size for job in jobs}):
-        skipped |= {path for path, _ in _cache(size, args).fill(records).skipped}
+    skipped = {path for cache in caches.values() for path, _ in cache.fill(records).skipped}
     left_out = [record[Keys.VIDEO_ID] for record in records if record[Keys.IMAGE] in skipped]
     return [record for record in records if record[Keys.IMAGE] not in skipped], left_out
 
 
-def _judge(job: Job, records: list[dict[str, Any]], class_names: list[str], args: argparse.Namespace) -> dict[str, Any]:
+def _judge(
+    job: Job, cache: FrameCache, records: list[dict[str, Any]], class_names: list[str], device: str
+) -> dict[str, Any]:
     started = time.perf_counter()
-    frames = EvenFramesd(n_frames=N_FRAMES, mean=0.0, std=1.0)
-    clips = CineDataset(records, _cache(job.image_size, args), frames)
-    features = embed_clips(job.encoder(), clips, job.normalisation, args.device)
+    clips = CineDataset(records, cache, EvenFramesd(n_frames=N_FRAMES, mean=0.0, std=1.0))
+    features = embed_clips(job.encoder(), clips, job.normalisation, device)
     embedded = time.perf_counter()
     probes = probe_features(features, records, class_names)
     return {
@@ -179,7 +182,7 @@ def _judge(job: Job, records: list[dict[str, Any]], class_names: list[str], args
     }
 
 
-def _key(job: Job, records: list[dict[str, Any]], class_names: list[str]) -> str:
+def _key(job: Job, cache: FrameCache, records: list[dict[str, Any]], class_names: list[str]) -> str:
     """What makes a judgement the same: weights, clips with all that is known of them, preprocessing, protocol."""
     fields = (Keys.VIDEO_ID, Keys.LABEL, Keys.PATIENT_ID, Keys.PART, Keys.FOLD)
     parts = [
@@ -187,7 +190,7 @@ def _key(job: Job, records: list[dict[str, Any]], class_names: list[str]) -> str
         {"untrained": job.source, "seed": job.seed} if job.seed is not None else None,
         class_names,
         [[record.get(field) for field in fields] for record in records],
-        describe_transform(preprocessing(job.image_size)),
+        describe_transform(cache.preprocessing),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -245,10 +248,6 @@ def _read_runs(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8"))["runs"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{path}: not the results of this program ({error}); name another --output-dir") from error
-
-
-def _cache(image_size: int, args: argparse.Namespace) -> FrameCache:
-    return FrameCache(args.cache_dir, preprocessing(image_size))
 
 
 def _where(text: str) -> tuple[str, list[str]]:

@@ -100,16 +100,18 @@ def _fit(features: np.ndarray, labels: np.ndarray, n_classes: int, grid: Sequenc
     scale = np.where(scale > 1e-8 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
     standard = (features - mean) / scale
     probes = []
-    for c in grid:
-        # matrices are so small that threads mostly wait for each other
-        with threadpool_limits(1):
-            model = LogisticRegression(C=c, class_weight="balanced", max_iter=2000).fit(standard, labels)
-        weight = np.zeros((n_classes, features.shape[1]))
-        bias = np.full(n_classes, -np.inf)
-        if len(model.classes_) == 2:  # two classes share one row: the second against the first
-            weight[model.classes_[1]] = model.coef_[0]
-            bias[model.classes_] = [0.0, model.intercept_[0]]
-        else:
-            weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
-        probes.append(LinearProbe(mean, scale, weight, bias, float(c)))
+    # from one C to the next the solution moves little, so each fit starts where the last one ended
+    model = LogisticRegression(class_weight="balanced", max_iter=2000, warm_start=True)
+    # matrices are so small that threads mostly wait for each other
+    with threadpool_limits(1):
+        for c in grid:
+            model.set_params(C=c).fit(standard, labels)
+            weight = np.zeros((n_classes, features.shape[1]))
+            bias = np.full(n_classes, -np.inf)
+            if len(model.classes_) == 2:  # two classes share one row: the second against the first
+                weight[model.classes_[1]] = model.coef_[0]
+                bias[model.classes_] = [0.0, model.intercept_[0]]
+            else:
+                weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+            probes.append(LinearProbe(mean, scale, weight, bias, float(c)))
     return probes

@@ -72,7 +72,7 @@ def test_clips_of_a_group_are_drawn_together():
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     """Groups drawn from a known world, in which the balanced accuracy is 0.7 + 0.3 / 3 = 0.8."""
     inside = []
-    for seed in range(120):
+    for seed in range(80):
         found = bootstrap_interval(*clips(seed, n_groups=60), 3, resamples=500, seed=seed)
         inside.append(found.low <= 0.8 <= found.high)
     assert 0.86 <= np.mean(inside) <= 1.0
