@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -223,3 +224,27 @@ def test_grouped_folds_keep_groups_whole_and_classes_everywhere():
     few = frames.where((frames.labels != 2) | np.isin(frames.groups, ["g2", "g5"]))
     assert set(grouped_folds(few)) == {0, 1}
     assert set(grouped_folds(frames.where((frames.labels != 2) | (np.array(frames.groups) == "g2")))) == {0}
+
+
+def test_folds_of_real_tables(ultrasound_data):
+    """The lung set's own folds are by group; its published folds of 2021 are by clip, and are refused."""
+    with (ultrasound_data / "pocus_lung" / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = ["covid", "pneumonia", "regular"]
+    random = np.random.default_rng(0)
+    for column in ("fold", "fold_2021"):
+        chosen = [row for row in rows if row[column] and row["label"] in classes]
+        labels = np.array([classes.index(row["label"]) for row in chosen])
+        frames = ProbeFrames(
+            np.eye(3)[labels] + 0.01 * random.normal(size=(len(chosen), 3)),
+            [row["video_id"] for row in chosen],
+            labels,
+            [row["group_id"] for row in chosen],
+        )
+        folds = [row[column] for row in chosen]
+        if column == "fold":
+            result = probe_out_of_fold(frames, folds, "linear", classes)
+            assert result.per_clip == 1 and set(result.per_fold) == set("01234") and len(result.clips) == 87
+        else:
+            with pytest.raises(InputError, match="a patient must be in one fold only"):
+                probe_out_of_fold(frames, folds, "linear", classes)
