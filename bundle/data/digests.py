@@ -39,7 +39,7 @@ class ContentDigests:
         self._read()
 
     def digest(self, path: str | os.PathLike[str]) -> str:
-        """Digest of a file, with the data file that a MetaImage header names, or of a folder's names and contents.
+        """Digest of a file, of a folder's names and contents, or of a MetaImage or NRRD header and its data file.
 
         Raises:
             OSError: the file is not there or cannot be read.
@@ -82,8 +82,8 @@ class ContentDigests:
 def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if path.suffix.lower() == ".mhd":
-        named = re.search(rb"^\s*ElementDataFile\s*=\s*(\S.*?)\s*$", path.read_bytes(), re.MULTILINE)
+    if path.suffix.lower() in (".mhd", ".nhdr"):
+        named = re.search(rb"^\s*(?:ElementDataFile\s*=|data ?file:)\s*(\S.*?)\s*$", path.read_bytes(), re.MULTILINE)
         data = path.parent / os.fsdecode(named.group(1)) if named else path
         return [path, data] if data.is_file() and data != path else [path]
     return [path]

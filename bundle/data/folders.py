@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..readers.stills import IMAGE_SUFFIXES
 from .records import Record, log_unknown_patients, make_record
 
 logger = logging.getLogger(__name__)
 
 CLIP_SUFFIXES = (
-    *(".dcm", ".dicom"),
-    *(".mp4", ".mov", ".avi", ".mpg", ".mpeg", ".mkv", ".webm", ".wmv", ".gif"),
-    *(".mha", ".mhd", ".nrrd", ".nii", ".nii.gz", ".npy"),
+    *(".dcm", ".dicom", ".ima"),
+    *(".mp4", ".m4v", ".mov", ".avi", ".mpg", ".mpeg", ".mkv", ".webm", ".wmv", ".gif"),
+    *(".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz", ".npy"),
 )
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def records_from_folder(
@@ -84,7 +84,7 @@ def _items_below(root: Path) -> list[Path]:
     for place, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         names = sorted(name for name in names if not name.startswith("."))
-        images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+        images = [name for name in names if name.lower().endswith(tuple(IMAGE_SUFFIXES))]
         clips = [name for name in names if _is_clip(Path(place, name))]
         if not clips and numbered_in_sequence(images):
             items.append(Path(place))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -28,7 +29,7 @@ FORMAT_VERSION = 1
 """Goes up when what lies in the cache changes its meaning."""
 
 # paths, and what DICOM and ITK readers know of the person, have no place in a cache
-_PRIVATE = re.compile(r"patient|birth|0010\|filename|path", re.IGNORECASE)
+_PRIVATE = re.compile(r"patient|birth|0010\||filename|path", re.IGNORECASE)
 _MAX_WORKERS = 8
 
 
@@ -107,6 +108,8 @@ class FrameCache:
         from tqdm import tqdm
 
         reasons = {}
+        # a forked process sets up torch's threads anew at first use, which goes wrong in several threads at once
+        torch.set_num_threads(torch.get_num_threads())
         # decoders let go of the interpreter lock while they work, so threads are enough
         executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_WORKERS))
         try:
@@ -127,8 +130,7 @@ class FrameCache:
                 return None
             image = self._preprocess(path)
         except Exception as error:  # any decoder may fail in its own way, and the others shall go on
-            found = input_error_in(error)
-            return str(found) if found else f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
+            return _one_line(path, error)
         self._store(entry, image)
         return None
 
@@ -172,7 +174,8 @@ class FrameCache:
                 np.save(file, np.ascontiguousarray(image.detach().cpu().numpy()))
             os.replace(beside, entry.with_suffix(".npy"))
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink()
             raise InputError(
                 f"{self.cache_dir}: cannot be written ({error.strerror or error}): choose another cache"
             ) from error
@@ -184,6 +187,15 @@ class FrameCache:
             raise InputError(
                 f"{self.cache_dir}: cannot be written ({error.strerror or error}): choose another cache"
             ) from error
+
+
+def _one_line(path: str, error: BaseException) -> str:
+    found = input_error_in(error)
+    if found:
+        return str(found)
+    while error.__cause__ is not None:  # MONAI wraps what a transform raises
+        error = error.__cause__
+    return f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def plain_meta(meta: Mapping[Any, Any]) -> dict[str, Any]:
