@@ -27,7 +27,7 @@ _ATTRIBUTES = [
     "SequenceOfUltrasoundRegions",
     "PixelSpacing",
 ]
-_FRAME_TIME, _FRAME_TIME_VECTOR = 0x00181063, 0x00181065
+_FRAME_TIME = 0x00181063
 _TWO_D, _CM = 1, 3  # RegionSpatialFormat, PhysicalUnitsXDirection
 
 
@@ -92,14 +92,9 @@ def _dataset(path: Path) -> Dataset:
 
 def _numbers(value: Any) -> list[float]:
     """The numbers of an attribute, [] when it is missing, empty or no number."""
-    if value is None or value == "":
-        return []
+    values = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]
     try:
-        return (
-            [float(v) for v in value]
-            if isinstance(value, (list, tuple)) or hasattr(value, "__iter__")
-            else [float(value)]
-        )
+        return [float(v) for v in values]
     except (TypeError, ValueError):
         return []
 

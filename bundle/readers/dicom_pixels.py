@@ -161,6 +161,8 @@ class _Display:
             plane = values[..., 0] if values.ndim == 3 else values
             shown = self.table[plane & np.uint16((1 << self.bits) - 1)]
             return shown if shown.ndim == 3 else shown[..., None]
+        if values.shape[2:] != (3,):
+            raise ValueError(f"a picture of shape {values.shape} where three samples a pixel are needed")
         if self.bits != 8 and values.dtype != np.uint8:
             values = np.rint(values * (255.0 / ((1 << self.bits) - 1))).astype(np.uint8)
         return _ybr_to_rgb(values) if self.kind in _YBR and not is_rgb else np.ascontiguousarray(values)

@@ -42,7 +42,7 @@ _NRRD_TYPES = {
 }
 _COLOUR_KINDS = ("vector", "rgb-color", "3-color", "rgba-color", "4-color", "scalar", "stub")
 _TIME_KINDS = ("list", "time")
-_MAX_HEADER = 64 * 2**20
+_MAX_HEADER = 16 * 2**20  # PLUS writes about 1 kB a frame
 
 
 @dataclass

@@ -291,6 +291,13 @@ def test_number_of_frames_is_judged_by_the_pixels(
         assert cine.meta["n_frames"] == 5
 
 
+def test_cut_pixel_data_give_the_frames_that_are_whole(write_dicom: Write, grey_cine: np.ndarray) -> None:
+    size = {"Rows": 48, "Columns": 64, "SamplesPerPixel": 1, "NumberOfFrames": 5}
+    path = write_dicom(grey_cine.tobytes()[:-100], "MONOCHROME2", **size)
+    with pytest.warns(UserWarning, match="NumberOfFrames says 5, the pixel data hold 4"):
+        assert_reads(path, grey_cine[:4])
+
+
 def test_frames_in_several_fragments(write_dicom: Write, colour_cine: np.ndarray) -> None:
     coded = pil_frames(colour_cine, format="JPEG2000", no_jp2=True, irreversible=False)
     size = {"Rows": 48, "Columns": 64, "SamplesPerPixel": 3}
@@ -418,6 +425,13 @@ def test_without_preamble(write_dicom: Write, grey_cine: np.ndarray) -> None:
             "jpeg",
             {"Rows": 2, "Columns": 2, "SamplesPerPixel": 3},
             "frame 0",
+        ),
+        (
+            encapsulate(pil_frames(np.zeros((1, 8, 8, 1), np.uint8), format="JPEG")),
+            "YBR_FULL",
+            "jpeg",
+            {"Rows": 8, "Columns": 8, "SamplesPerPixel": 3},
+            "three samples",
         ),
     ],
 )

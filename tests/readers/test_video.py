@@ -106,7 +106,7 @@ def test_gif_transparency_is_black_and_disposal_is_done(tmp_path: Path) -> None:
     np.testing.assert_allclose(cine.meta["frame_times"], [0, 0.07])
 
 
-def test_gif_half_transparent_video_is_composited(write_video: Write, colour_cine: np.ndarray) -> None:
+def test_half_transparent_video_is_composited_on_black(write_video: Write, colour_cine: np.ndarray) -> None:
     rgba = np.concatenate([colour_cine, np.full_like(colour_cine[..., :1], 128)], axis=-1)
     path = write_video(rgba, "a.mov", "png", "rgba", source="rgba")
     expected = np.rint(colour_cine * (128 / 255))
