@@ -63,6 +63,16 @@ def test_without_any_label_the_label_part_is_zero_and_gradients_are_finite(dtype
     assert outputs[Keys.PROJECTION].grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_computed_in_single(dtype):
+    outputs, targets = batch([0, 1, 2, -1, 1], dtype=dtype)
+    loss = SemiSupervisedContrastiveLoss()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss(outputs, targets)
+    expected = slow_label_loss(outputs[Keys.LOGITS].detach().double(), [0, 1, 2, -1, 1])
+    assert loss.parts["label"].item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_unlabelled_items_get_no_gradient_from_the_label_part():
     outputs, targets = batch([1, -1, 0, -1])
     SemiSupervisedContrastiveLoss()(outputs, targets).backward()
