@@ -12,6 +12,7 @@ class Keys:
 
     # record (a line of the datalist)
     IMAGE = "image"  # path in the datalist; frames once loaded
+    LABEL_NAME = "label_name"  # class name, beside the index
     LABEL = "label"  # class name in the datalist; class index (or UNLABELLED) in a batch
     VIDEO_ID = "video_id"
     PATIENT_ID = "patient_id"  # the unit that must never be in two parts
@@ -20,6 +21,7 @@ class Keys:
 
     # sample and batch
     VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch
+    FRAME_TIMES = "frame_times"  # (T,) seconds
     FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
     PAIR_FRAMES = "pair_frames"  # (V, K) frame indices of each view
     PAIR_MIXING = "pair_mixing"  # (V, K) mixing weights of each view

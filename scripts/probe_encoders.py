@@ -28,7 +28,7 @@ from bundle.data import (
     write_datalist,
 )
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.handlers.run_folder import written_beside
+from bundle.files import written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
 from bundle.keys import Keys
 from bundle.metrics import ProbeResult, markdown_table, summarise

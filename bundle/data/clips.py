@@ -21,13 +21,12 @@ def keep_readable(datalist: Datalist, cache: FrameCache) -> Datalist:
     """
     everything = [record for records in datalist.parts.values() for record in records]
     skipped = {path for path, _ in cache.fill(everything).skipped}
-    parts = {
-        name: [record for record in records if str(record[Keys.IMAGE]) not in skipped]
-        for name, records in datalist.parts.items()
-    }
-    if not parts["training"]:
+    training, validation, testing = (
+        [record for record in records if str(record[Keys.IMAGE]) not in skipped] for records in datalist.parts.values()
+    )
+    if not training:
         raise InputError(f"{datalist.name}: none of {len(datalist.training)} training clips can be read; see above why")
-    return replace(datalist, **parts)
+    return replace(datalist, training=training, validation=validation, testing=testing)
 
 
 def gallery_and_query(gallery: Sequence[Record], query: Sequence[Record]) -> list[Record]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import written_beside
 from ..keys import UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
@@ -21,7 +22,6 @@ from .splits import split_parts
 logger = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "testing")
-LABEL_NAME = "label_name"
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,14 @@ def write_datalist(path: str | os.PathLike[str], content: Mapping[str, Any], *, 
     """
     path = Path(path)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
         if path.exists() and not overwrite:
             raise InputError(f"{path}: there already with other content: choose another place, or ask to overwrite it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        with written_beside(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}): choose another place") from error
 
@@ -197,7 +196,7 @@ def _resolve_record(record: Record, index: Mapping[str, int], source: Path, fold
     resolved = {**record, Keys.IMAGE: os.path.abspath(folder / record[Keys.IMAGE])}
     resolved[Keys.LABEL] = UNLABELLED if label is None else index[label]
     if label is not None:
-        resolved[LABEL_NAME] = label
+        resolved[Keys.LABEL_NAME] = label
     return resolved
 
 

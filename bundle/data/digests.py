@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..files import written_beside
+
 _SETTLED_NS = 2 * 10**9
 _CHUNK = 1 << 20
 
@@ -67,10 +69,9 @@ class ContentDigests:
         if not self._new:
             return
         self._read()
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")
-        os.replace(beside, self.path)
+        with written_beside(self.path) as beside:
+            beside.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")
         self._new = False
 
     def _read(self) -> None:

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, input_error_in
+from ..files import written_beside
 from ..keys import Keys
 from .digests import ContentDigests, describe_transform
 
@@ -165,17 +164,13 @@ class FrameCache:
     def _store(self, entry: Path, image: torch.Tensor) -> None:
         # the frames come last: where they are, the entry is whole
         meta = json.dumps(plain_meta(getattr(image, "meta", {})), sort_keys=True)
-        beside = entry.with_name(f".{entry.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(meta, encoding="utf-8")
-            os.replace(beside, entry.with_suffix(".json"))
-            with beside.open("wb") as file:
+            with written_beside(entry.with_suffix(".json")) as beside:
+                beside.write_text(meta, encoding="utf-8")
+            with written_beside(entry.with_suffix(".npy")) as beside, beside.open("wb") as file:
                 np.save(file, np.ascontiguousarray(image.detach().cpu().numpy()))
-            os.replace(beside, entry.with_suffix(".npy"))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
             raise InputError(
                 f"{self.cache_dir}: cannot be written ({error.strerror or error}): choose another cache"
             ) from error

@@ -110,7 +110,7 @@ def _default_fractions(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _without_label(record: Record) -> Record:
-    hidden = {key: value for key, value in record.items() if key != "label_name"}
+    hidden = {key: value for key, value in record.items() if key != Keys.LABEL_NAME}
     hidden[Keys.LABEL] = UNLABELLED
     return hidden
 

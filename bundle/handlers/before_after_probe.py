@@ -13,8 +13,8 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from ..files import written_beside
 from ..metrics import KNNProbe, ProbeResult, paired_difference
-from .run_folder import written_beside
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 class BeforeAfterProbe:
     """Probes the untrained network before the first epoch and the chosen one after the last; writes ``probe.json``.
 
-    Before the first epoch it also runs ``validator``, so that the log begins with what no training gives. The patients of
-    ``tester`` are looked at once by the trained network, when nothing is chosen any more. Attach it after
+    Before the first epoch it also runs ``validator``, so that the log begins with what no training gives. The patients
+    of ``tester`` are looked at once by the trained network, when nothing is chosen any more. Attach it after
     `RunCheckpoint`, which puts the best weights into the network at the end. The figures of the untrained network are
     part of the checkpoint.
 

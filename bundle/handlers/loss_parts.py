@@ -30,7 +30,7 @@ class LossParts:
         self.values.clear()
 
     def collect(self, engine: Engine) -> None:
-        parts = {"loss": engine.state.output[CommonKeys.LOSS], **self.loss.parts}
+        parts = {"loss": engine.state.output[CommonKeys.LOSS], **self.loss.parts}  # type: ignore[index]
         for name, value in parts.items():
             self.values[name].append(value.detach().float())
 

@@ -11,16 +11,15 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms.transform import Randomizable
 
+from ..files import written_beside
 from ..keys import UNLABELLED, Keys
-from .run_folder import written_beside
 
 
 class PairMontage:
     """Writes ``pairs.png`` before training: a row a clip, its source frames, then its two views.
 
     Above each frame stands its index, above each view which frames it mixes and how much of each. Clips are spread
-    evenly over the data. The dataset's random state is left as `EpochSeed` will set it: the montage draws with a seed of
-    its own.
+    evenly over the data. The montage draws with a seed of its own; `EpochSeed` sets the random state of training.
 
     Args:
         output_dir: folder of the run.
@@ -70,7 +69,7 @@ class PairMontage:
         sample = self.dataset[index]
         cine = self.dataset.cache.frames(record)
         frames, mixing = np.asarray(sample[Keys.PAIR_FRAMES]), np.asarray(sample[Keys.PAIR_MIXING])
-        label = record["label_name"] if record[Keys.LABEL] != UNLABELLED else "label not used"
+        label = record[Keys.LABEL_NAME] if record[Keys.LABEL] != UNLABELLED else "label not used"
         sources = [(f"frame {k}", cine[:, k].mean(axis=0) / 255.0) for k in np.unique(frames)]
         views = np.clip(np.asarray(sample[Keys.VIEWS]).mean(axis=1) * self.std + self.mean, 0, 1)
         titles = [

@@ -39,7 +39,7 @@ class Progress:
 
     def step(self, engine: Engine) -> None:
         state = engine.state
-        loss = float(state.output[CommonKeys.LOSS].detach())
+        loss = float(state.output[CommonKeys.LOSS].detach())  # type: ignore[index]
         self.bar.set_postfix(epoch=f"{state.epoch}/{state.max_epochs}", loss=f"{loss:.3f}", refresh=False)
         self.bar.update()
 

@@ -12,8 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 
 from ..errors import InputError
+from ..files import written_beside
 from ..networks import load_weights
-from .run_folder import BEST_WEIGHTS, LAST_CHECKPOINT, written_beside
+from .run_folder import BEST_WEIGHTS, LAST_CHECKPOINT
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,10 @@ logger = logging.getLogger(__name__)
 class RunCheckpoint:
     """Keeps ``last.pt`` (all that is needed to resume) and ``model.pt`` (plain weights, the best by the key metric).
 
-    ``last.pt`` is written at the end of every ``interval`` epochs and at the end of the run. ``model.pt`` is written when
-    the evaluator's key metric reaches a new high; without an evaluator it is the last state. Both are written beside and
-    renamed, hold tensors and plain values only, and load with ``weights_only=True``. Random states are not in them:
-    `EpochSeed` makes them a function of the epoch. When the run is over the network holds the best weights.
+    ``last.pt`` is written at the end of every ``interval`` epochs and at the end of the run. ``model.pt`` is written
+    when the evaluator's key metric reaches a new high; without such a figure it is the last state. Both are written
+    beside and renamed, hold tensors and plain values only, and load with ``weights_only=True``. Random states are not
+    in them: `EpochSeed` makes them a function of the epoch. When the run is over the network holds the best weights.
 
     Attach it after the handlers that change the state it keeps, before those that use the network at the end.
 

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError
+from ..files import written_beside
 
 LAST_CHECKPOINT = "last.pt"
 BEST_WEIGHTS = "model.pt"
@@ -48,18 +46,6 @@ def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: boo
     with written_beside(folder / "run.json") as path:
         path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
     return folder
-
-
-@contextmanager
-def written_beside(path: str | Path) -> Iterator[Path]:
-    """A path to write to; what was written takes the name ``path`` only when the block ends well."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _circumstances() -> dict:

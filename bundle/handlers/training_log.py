@@ -13,7 +13,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from .run_folder import written_beside
+from ..files import written_beside
 
 logger = logging.getLogger(__name__)
 

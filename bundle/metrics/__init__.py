@@ -20,7 +20,7 @@ from .linear_probe import fit_linear_probe as fit_linear_probe
 from .probe_result import ClipPrediction as ClipPrediction
 from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames
-from .protocol import check_disjoint as check_disjoint
+from .protocol import check_groups as check_groups
 from .protocol import grouped_folds as grouped_folds
 from .protocol import per_frame as per_frame
 from .protocol import probe_out_of_fold as probe_out_of_fold

@@ -112,7 +112,7 @@ def probe_out_of_fold(
     names = np.unique(fold_of)
     if len(names) < 2:
         raise InputError(f"the probe needs at least two folds, found {len(names)}; fill the fold column")
-    check_disjoint(frames.groups, fold_of.tolist())
+    check_groups(frames.groups, fold_of.tolist())
     n_classes = _n_classes(frames.labels, class_names)
     probabilities = np.zeros((len(frames), n_classes))
     chosen: list[float] = []
@@ -148,7 +148,7 @@ def probe_split(
     for part, name in ((gallery, "gallery"), (query, "query")):
         if len(part) == 0:
             raise InputError(f"the probe's {name} has no labelled clip; label some or leave the probe out")
-    check_disjoint([*gallery.groups, *query.groups], ["gallery"] * len(gallery) + ["query"] * len(query), "part")
+    check_groups([*gallery.groups, *query.groups], ["gallery"] * len(gallery) + ["query"] * len(query), "part")
     _check_classes(gallery.labels, query.labels, "the probe's gallery", class_names)
     n_classes = _n_classes(np.concatenate([gallery.labels, query.labels]), class_names)
     inner = grouped_folds(gallery) if kind == "linear" else np.zeros(len(gallery), dtype=int)
@@ -184,7 +184,7 @@ def grouped_folds(frames: ProbeFrames, n_folds: int = 5) -> np.ndarray:
     return fold[index]
 
 
-def check_disjoint(groups: Sequence[Hashable], parts: Sequence[Hashable], what: str = "fold") -> None:
+def check_groups(groups: Sequence[Hashable], parts: Sequence[Hashable], what: str = "fold") -> None:
     """Raises an `InputError` naming the first group that lies in two folds (or parts)."""
     seen: dict[Hashable, Hashable] = {}
     for group, part in zip(groups, parts, strict=True):

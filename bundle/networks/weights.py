@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..files import written_beside
 from .encoder import ENCODERS, Encoder
 from .state_dict import load_weights, unwrapped
 
@@ -72,8 +73,10 @@ def save_encoder(
     except (TypeError, ValueError) as error:
         raise InputError(f"{weights}: its description cannot be written as JSON ({error}); use plain values") from error
     weights.parent.mkdir(parents=True, exist_ok=True)
-    _write(weights, data)
-    _write(weights.with_suffix(".json"), text.encode() + b"\n")
+    with written_beside(weights) as beside:
+        beside.write_bytes(data)
+    with written_beside(weights.with_suffix(".json")) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
     return weights
 
 
@@ -194,9 +197,3 @@ def _version() -> str:
         return version("ultrasound-video-ssl")
     except PackageNotFoundError:  # the code of an exported bundle is not installed as a package
         return "not installed"
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(data)
-    beside.replace(path)

@@ -70,7 +70,7 @@ PAIR_PRESETS = {
     "uscl-released": PairPreset(UsclPair(shared_weight=True), mix_first=False),
     "simclr": PairPreset(SingleFramePair()),
 }
-"""``uscl``: this project's reading of the paper; ``uscl-released``: what the released code does; ``simclr``: baseline."""
+"""``uscl``: our reading of the paper; ``uscl-released``: what the released code does; ``simclr``: the baseline."""
 
 
 def pair_preset(name: str) -> PairPreset:

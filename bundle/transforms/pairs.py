@@ -48,7 +48,7 @@ class RandPairViews(RandomizableTransform):
             self.augment.set_random_state(seed=self.R.randint(2**31 - 1))
         return self
 
-    def randomize(self, n_frames: int) -> None:  # type: ignore[override]
+    def randomize(self, n_frames: int) -> None:
         self.drawn = self.preset.rule.draw(self.R, n_frames)
 
     def __call__(self, cine: Any, randomize: bool = True) -> torch.Tensor:
@@ -75,8 +75,8 @@ class RandPairViews(RandomizableTransform):
 class RandPairViewsd(MapTransform, Randomizable):
     """`RandPairViews` on the cine of a record: adds ``views`` and takes the cine out.
 
-    The record keeps ``pair_frames`` ``(2, K)`` and ``pair_mixing`` ``(2, K)``, so that a picture can show what was drawn.
-    An `InputError` names the record's video.
+    The record keeps ``pair_frames`` ``(2, K)`` and ``pair_mixing`` ``(2, K)``, so that a picture can show what was
+    drawn. An `InputError` names the record's video.
     """
 
     def __init__(

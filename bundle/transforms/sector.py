@@ -13,7 +13,7 @@ from monai.transforms import MapTransform, Transform
 
 from .cine_array import cine_array, cine_tensor
 from .grey import luma
-from .sector_fit import Box, SectorFit, find_sector, looked_at
+from .sector_fit import FIT_VERSION, Box, SectorFit, find_sector, looked_at
 
 __all__ = ["CropToSector", "CropToSectord", "SectorFit", "find_sector"]
 
@@ -50,6 +50,7 @@ class CropToSectord(MapTransform):
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self._crop = CropToSector()
+        self.fit_version = FIT_VERSION  # part of the key of cached frames
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         sample = dict(data)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+FIT_VERSION = 1  # goes up with every change that can move a box, so that cached frames are cropped anew
 MAX_FRAMES = 24  # evenly spaced frames that are looked at
 WORKING_SIDE = 256  # pixels of the longer side while looking; twice that for stills, where shape is all there is
 FEWEST_MOVING = 3  # frames from which movement counts

@@ -47,12 +47,12 @@ class RandViewGeometry(RandomizableTransform):
         self.shear = shear
         self.theta = torch.zeros(0, 2, 3)
 
-    def randomize(self, n_images: int) -> None:  # type: ignore[override]
+    def randomize(self, n_images: int) -> None:
         """Draws ``theta``: for each image the 2 x 3 matrix from the result's to the input's coordinates, -1 to 1."""
         self.theta = torch.stack([self._draw() for _ in range(n_images)])
 
     def _draw(self) -> torch.Tensor:
-        area = self.R.uniform(*self.crop_area)
+        area = self.R.uniform(self.crop_area[0], self.crop_area[1])
         ratio = math.exp(self.R.uniform(math.log(self.crop_ratio[0]), math.log(self.crop_ratio[1])))
         width = min(1.0, math.sqrt(area * ratio))
         height = min(1.0, math.sqrt(area / ratio))

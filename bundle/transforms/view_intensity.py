@@ -121,7 +121,7 @@ class RandViewIntensity(RandomizableTransform):
         self.blur_sigma = tuple(blur_sigma)
         self.drawn: dict[str, torch.Tensor] = {}
 
-    def randomize(self, shape: Sequence[int]) -> None:  # type: ignore[override]
+    def randomize(self, shape: Sequence[int]) -> None:
         """Draws every parameter for images of ``shape`` ``(N, C, H, W)`` into ``drawn``."""
         n, _, height, width = shape
         jitter = self.R.uniform(size=n) < self.jitter_prob
@@ -130,7 +130,7 @@ class RandViewIntensity(RandomizableTransform):
         draws = {
             "gain": np.where(jitter, self.R.uniform(1 - self.gain, 1 + self.gain, n), 1.0),
             "contrast": np.where(jitter, self.R.uniform(1 - self.contrast, 1 + self.contrast, n), 1.0),
-            "gamma": np.exp(self.R.uniform(*np.log(self.gamma), n)),
+            "gamma": np.exp(self.R.uniform(np.log(self.gamma[0]), np.log(self.gamma[1]), n)),
             "time_gain": self.R.uniform(1 - self.time_gain, 1 + self.time_gain, (n, 4)),
             "speckle": self.R.uniform(0, self.speckle, n),
             "noise": self.R.standard_normal((n, 1, height, width)),
@@ -138,7 +138,9 @@ class RandViewIntensity(RandomizableTransform):
             "shadow_width": self.R.uniform(0.03, 0.12, n),
             "shadow_depth": self.R.uniform(0, 0.6, n),
             "shadow_loss": np.where(shadowed, self.R.uniform(0.4, 0.95, n), 0.0),
-            "blur": np.where(blurred, self.R.uniform(*self.blur_sigma, n) * max(height, width) / 224, 0.0),
+            "blur": np.where(
+                blurred, self.R.uniform(self.blur_sigma[0], self.blur_sigma[1], n) * max(height, width) / 224, 0.0
+            ),
         }
         self.drawn = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in draws.items()}
 

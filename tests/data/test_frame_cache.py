@@ -20,7 +20,15 @@ from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, Lambdad, MapTransform
 
 import bundle.data.digests
-from bundle.data import CineDataset, ContentDigests, FrameCache, describe_transform, open_datalist
+from bundle.data import (
+    CineDataset,
+    ContentDigests,
+    Datalist,
+    FrameCache,
+    describe_transform,
+    keep_readable,
+    open_datalist,
+)
 from bundle.errors import InputError
 from bundle.keys import Keys
 from bundle.transforms import preprocessing
@@ -344,13 +352,20 @@ def test_dataset_items(tmp_path: Path) -> None:
     assert [transformed[i]["label"] for i in range(3)] == [2, 2, 2]
 
 
-def test_filling_a_dataset_drops_what_cannot_be_read(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"bad")
     records = [clip(tmp_path / "a"), {Keys.IMAGE: str(tmp_path / "bad")}, clip(tmp_path / "b", seed=1)]
-    dataset = CineDataset(records, counted(tmp_path / "cache")[0])
-    report = dataset.fill(progress=False)
-    assert (report.ok, [path for path, _ in report.skipped]) == (2, [str(tmp_path / "bad")])
-    assert dataset.data == [records[0], records[2]] and len(records) == 3
+    datalist = Datalist("d", ["x"], training=records, validation=[], testing=[])
+    kept = keep_readable(datalist, counted(tmp_path / "cache")[0])
+    assert kept.training == [records[0], records[2]] and len(datalist.training) == 3
+
+
+def test_a_training_part_without_readable_clips_stops_the_run(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"bad")
+    bad = {Keys.IMAGE: str(tmp_path / "bad")}
+    datalist = Datalist("d", ["x"], training=[bad], validation=[clip(tmp_path / "a")], testing=[])
+    with pytest.raises(InputError, match="none of 1 training clips"):
+        keep_readable(datalist, counted(tmp_path / "cache")[0])
 
 
 def test_a_cine_without_times(tmp_path: Path) -> None:
@@ -365,7 +380,7 @@ def first_frame(item: dict[str, Any]) -> dict[str, Any]:
 def test_workers_share_the_cache(tmp_path: Path) -> None:
     records = [clip(tmp_path / f"clip{i}", seed=i, frames=1000) for i in range(6)]
     dataset = CineDataset(records, FrameCache(tmp_path / "cache", Compose([ReadBytesd()])), first_frame)
-    dataset.fill(progress=False)
+    dataset.cache.fill(records, progress=False)
     _ = dataset[0]
     assert len(pickle.dumps(dataset)) < 16_000  # the frames of one clip
     loader = DataLoader(dataset, batch_size=2, num_workers=2)
@@ -377,7 +392,7 @@ def test_workers_share_the_cache(tmp_path: Path) -> None:
 def test_real_clips(ultrasound_data: Path, tmp_path: Path) -> None:
     records = open_datalist(ultrasound_data / "covid_blues").validation[:3]
     dataset = CineDataset(records, FrameCache(tmp_path / "cache", preprocessing(64)))
-    assert dataset.fill(progress=False).ok == 3
+    assert dataset.cache.fill(records, progress=False).ok == 3
     for item, record in zip(dataset, records, strict=True):
         assert item[Keys.IMAGE].shape == (1, int(record["frames"]), 64, 64)
         assert np.allclose(np.diff(item["frame_times"]), 0.04)
