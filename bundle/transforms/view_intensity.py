@@ -127,6 +127,7 @@ class RandViewIntensity(RandomizableTransform):
         jitter = self.R.uniform(size=n) < self.jitter_prob
         shadowed = self.R.uniform(size=n) < self.shadow_prob
         blurred = self.R.uniform(size=n) < self.blur_prob
+        sigma = self.R.uniform(self.blur_sigma[0], self.blur_sigma[1], n)
         draws = {
             "gain": np.where(jitter, self.R.uniform(1 - self.gain, 1 + self.gain, n), 1.0),
             "contrast": np.where(jitter, self.R.uniform(1 - self.contrast, 1 + self.contrast, n), 1.0),
@@ -138,9 +139,7 @@ class RandViewIntensity(RandomizableTransform):
             "shadow_width": self.R.uniform(0.03, 0.12, n),
             "shadow_depth": self.R.uniform(0, 0.6, n),
             "shadow_loss": np.where(shadowed, self.R.uniform(0.4, 0.95, n), 0.0),
-            "blur": np.where(
-                blurred, self.R.uniform(self.blur_sigma[0], self.blur_sigma[1], n) * max(height, width) / 224, 0.0
-            ),
+            "blur": np.where(blurred, sigma * max(height, width) / 224, 0.0),
         }
         self.drawn = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in draws.items()}
 
