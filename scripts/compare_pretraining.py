@@ -8,9 +8,11 @@ they learned. Every run is a folder of its own; what is done is not done again, 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import yaml
 
 from bundle.errors import InputError, show_input_errors_plainly
+from bundle.files import written_beside
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +37,7 @@ class Cell:
 
     @property
     def encoder(self) -> Path:
+        """The file that says that the run is over."""
         return self.folder / "encoder.safetensors"
 
 
@@ -43,30 +47,32 @@ def main() -> None:
     args = _parse()
     plan = _read_plan(Path(args.plan), Path(args.data_root))
     output = Path(args.output_dir)
-    cells = list(_cells(plan, output))
-    for number, cell in enumerate(cells, start=1):
-        print(f"[{number}/{len(cells)}] {cell.method}, seed {cell.seed}: ", end="", flush=True)
-        if cell.encoder.exists():
-            print("done before")
-            continue
-        print(f"into {cell.folder}", flush=True)
-        _run(_pretraining_command(cell))
+    output.mkdir(parents=True, exist_ok=True)
+    cells = list(_cells(plan, output, args.cache_dir))
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda cell: _pretrain(cell, args.jobs), cells))
+    tables = []
     for name, target in plan["targets"].items():
         chosen = [cell for cell in cells if cell.method in target.get("methods", plan["methods"])]
         _run(_probe_command(chosen, name, target, output, args.cache_dir))
-    tables = [(output / name / "table.md").read_text(encoding="utf-8") for name in plan["targets"]]
-    (output / "tables.md").write_text("\n\n".join(tables), encoding="utf-8")
+        tables.append(f"## {name}\n\n{(output / name / 'table.md').read_text(encoding='utf-8')}")
+    with written_beside(output / "tables.md") as path:
+        path.write_text("\n\n".join(tables), encoding="utf-8")
     print(f"all tables are in {output / 'tables.md'}")
 
 
-def _cells(plan: dict[str, Any], output: Path) -> Iterator[Cell]:
+def _cells(plan: dict[str, Any], output: Path, cache_dir: str) -> Iterator[Cell]:
     for name, method in plan["methods"].items():
         for seed in method.get("seeds", [0]):
-            overrides = {**plan.get("overrides", {}), **method.get("overrides", {})}
+            overrides = {"cache_dir": cache_dir, **plan.get("overrides", {}), **method.get("overrides", {})}
             yield Cell(name, seed, output / f"{name}_seed{seed}".replace(" ", "_"), method["config"], overrides)
 
 
-def _pretraining_command(cell: Cell) -> list[str]:
+def _pretrain(cell: Cell, jobs: int) -> None:
+    if cell.encoder.exists():
+        print(f"{cell.folder.name}: done before", flush=True)
+        return
+    print(f"{cell.folder.name}: its log is {cell.folder}.log", flush=True)
     overrides = {
         "bundle_root": ROOT,
         **cell.overrides,
@@ -75,7 +81,15 @@ def _pretraining_command(cell: Cell) -> list[str]:
         "resume": (cell.folder / "last.pt").exists(),
     }
     given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / cell.config), *given]
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    with open(f"{cell.folder}.log", "a", encoding="utf-8") as log:
+        _run(
+            [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / cell.config), *given],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        )
+    print(f"{cell.folder.name}: done", flush=True)
 
 
 def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output: Path, cache_dir: str) -> list[str]:
@@ -85,18 +99,16 @@ def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output:
     command += ["--untrained", target.get("untrained", "resnet18"), "--cache-dir", cache_dir]
     for column, values in target.get("where", {}).items():
         command += ["--where", f"{column}={','.join(map(str, values))}"]
-    if "datalist_of" in target:  # the split the encoders were pretrained with
-        command += [
-            "--datalist",
-            str(next(c for c in cells if c.method == target["datalist_of"]).folder / "datalist.json"),
-        ]
+    if target.get("own_split"):  # the testing part of the split that the encoders were pretrained with
+        command += ["--datalist", str(cells[0].folder / "datalist.json")]
     return command
 
 
-def _run(command: list[str]) -> None:
-    if subprocess.run(command, check=False).returncode != 0:
+def _run(command: list[str], **how: Any) -> None:
+    if subprocess.run(command, check=False, **how).returncode != 0:
         raise InputError(
-            f"this command failed, see above why; after mending start again, what is done is kept: {' '.join(command)}"
+            f"a step failed, see above or its log why; mend it and start again, what is done is kept: "
+            f"{' '.join(command)}"
         )
 
 
@@ -116,13 +128,10 @@ def _read_plan(path: Path, data_root: Path) -> dict[str, Any]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", help="the plan, for example configs/plans/contrast.yaml")
-    parser.add_argument(
-        "--data-root", default="data", help="folder of the data sets the plan calls {data} (default: data)"
-    )
+    parser.add_argument("--data-root", default="data", help="the folder the plan calls {data} (default: data)")
     parser.add_argument("--output-dir", required=True, help="a folder for all runs and tables")
-    parser.add_argument(
-        "--cache-dir", default=".cache/frames", help="decoded frames of the probes (default: .cache/frames)"
-    )
+    parser.add_argument("--cache-dir", default=".cache/frames", help="decoded frames (default: .cache/frames)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores (default: 1)")
     return parser.parse_args()
 
 

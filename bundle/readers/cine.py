@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from .base import Cine
 from .dicom import read_dicom
-from .itk_sequence import read_itk_sequence
+from .sequence import read_sequence
 from .nifti import read_nifti
 from .stills import read_array, read_folder, read_still
 from .video import read_video
@@ -29,7 +29,7 @@ _STARTS: tuple[tuple[int, bytes, Backend], ...] = (
     (0, b"II*\x00", read_still),
     (0, b"MM\x00*", read_still),
     (8, b"WEBP", read_still),
-    (0, b"NRRD", read_itk_sequence),
+    (0, b"NRRD", read_sequence),
     (0, b"GIF8", read_video),
     (8, b"AVI ", read_video),
     (4, b"ftyp", read_video),
@@ -53,7 +53,7 @@ _STARTS: tuple[tuple[int, bytes, Backend], ...] = (
 _SUFFIXES: dict[str, Backend] = {
     **dict.fromkeys((".dcm", ".dicom", ".ima"), read_dicom),
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".avi", ".mpg", ".mpeg", ".webm", ".mkv", ".wmv", ".gif"), read_video),
-    **dict.fromkeys((".mha", ".mhd", ".nrrd", ".nhdr"), read_itk_sequence),
+    **dict.fromkeys((".mha", ".mhd", ".nrrd", ".nhdr"), read_sequence),
     **dict.fromkeys((".nii", ".nii.gz"), read_nifti),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"), read_still),
     ".npy": read_array,
@@ -102,7 +102,7 @@ def _backend_of(path: Path) -> Backend:
     if head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\x00":
         return read_dicom  # written without the preamble: starts with a low element of group 0002 or 0008
     if head.lstrip().startswith((b"ObjectType", b"NDims")):
-        return read_itk_sequence
+        return read_sequence
     suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]

@@ -60,7 +60,7 @@ class _Header:
     times: np.ndarray | None = field(default=None)
 
 
-def read_itk_sequence(path: Path, frames: Sequence[int] | None = None) -> Cine:
+def read_sequence(path: Path, frames: Sequence[int] | None = None) -> Cine:
     """A MetaImage or NRRD file as a cine: x runs right, y down, the third axis (or the NRRD "list" axis) is time.
 
     Times are PLUS's ``Seq_FrameNNNN_Timestamp`` fields, or Slicer's index values when their unit is s or ms. A spacing
