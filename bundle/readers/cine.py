@@ -11,8 +11,8 @@ from pathlib import Path
 from ..errors import InputError
 from .base import Cine
 from .dicom import read_dicom
-from .sequence import read_sequence
 from .nifti import read_nifti
+from .sequence import read_sequence
 from .stills import read_array, read_folder, read_still
 from .video import read_video
 
