@@ -97,6 +97,7 @@ def open_datalist(
     output_path: str | os.PathLike[str] | None = None,
     fractions: Mapping[str, float] | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> Datalist:
     """The datalist of a data folder, made on the spot where there is none.
 
@@ -111,6 +112,7 @@ def open_datalist(
             used again.
         fractions: share of the items by part, see `split_parts`.
         seed: seed of the split.
+        overwrite: whether another datalist in ``output_path`` may be replaced.
 
     Raises:
         InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
@@ -132,7 +134,7 @@ def open_datalist(
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
     if output_path is not None:
-        write_datalist(output_path, content)
+        write_datalist(output_path, content, overwrite=overwrite)
     return opened
 
 
