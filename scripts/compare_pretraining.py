@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def _cells(plan: dict[str, Any], output: Path, cache_dir: str) -> Iterator[Cell]
     for name, method in plan["methods"].items():
         for seed in method.get("seeds", [0]):
             overrides = {"cache_dir": cache_dir, **plan.get("overrides", {}), **method.get("overrides", {})}
-            yield Cell(name, seed, output / f"{name}_seed{seed}".replace(" ", "_"), method["config"], overrides)
+            folder = output / f"{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}_seed{seed}"
+            yield Cell(name, seed, folder, method["config"], overrides)
 
 
 def _pretrain(cell: Cell, jobs: int) -> None:

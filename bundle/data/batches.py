@@ -14,8 +14,11 @@ from ..keys import Keys
 
 
 def id_codes(ids: Iterable[str]) -> torch.Tensor:
-    """Names as 64-bit integers ``(B,)``, the same on every rank and in every run, so that tensors can compare them."""
-    codes = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True) for name in ids]
+    """Names as integers ``(B,)``, the same on every rank and in every run, so that tensors can compare them.
+
+    They are not negative: below 0 the losses take an id as unknown.
+    """
+    codes = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1 for name in ids]
     return torch.tensor(codes, dtype=torch.int64)
 
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What engines take out of a batch."""
+
+from __future__ import annotations
+
+import torch
+
+from bundle.data import PrepareFrames, PrepareViews, gallery_and_query, id_codes
+from bundle.inferers import FramesInferer
+from bundle.keys import Keys
+
+
+def test_id_codes_tell_names_apart_and_never_change():
+    codes = id_codes(["a/1", "a/2", "a/1", ""])
+    assert codes.dtype == torch.int64 and codes[0] == codes[2] and len(set(codes.tolist())) == 3
+    assert (codes >= 0).all(), "codes below 0 mean unknown"
+    assert torch.equal(codes[:2], id_codes(["a/1", "a/2"]))
+
+
+def test_views_and_targets():
+    batch = {
+        Keys.VIEWS: torch.rand(3, 2, 1, 4, 4),
+        Keys.LABEL: torch.tensor([0, -1, 2]),
+        Keys.VIDEO_ID: ["a", "b", "c"],
+        Keys.PATIENT_ID: ["p", "p", "q"],
+    }
+    views, targets = PrepareViews()(batch)
+    assert torch.equal(views, batch[Keys.VIEWS])
+    assert set(targets) == {Keys.LABEL, Keys.VIDEO_ID, Keys.PATIENT_ID}
+    patient = targets[Keys.PATIENT_ID]
+    assert patient[0] == patient[1] != patient[2]
+    weighted = PrepareViews()({**batch, Keys.PAIR_WEIGHT: torch.tensor([1.0, 0.5, 0.1])})[1]
+    assert torch.equal(weighted[Keys.PAIR_WEIGHT], torch.tensor([1.0, 0.5, 0.1]))
+
+
+def test_frames_inferer_equals_frame_by_frame():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 5))
+    frames, labels = PrepareFrames()({Keys.FRAMES: torch.rand(3, 4, 1, 4, 4), Keys.LABEL: torch.tensor([1, 0, 1])})
+    assert labels.tolist() == [1, 0, 1]
+    expected = torch.stack([torch.stack([network(frame[None])[0] for frame in clip]) for clip in frames])
+    for batch_size in (1, 5, 100):
+        assert torch.allclose(FramesInferer(batch_size)(frames, network), expected, atol=1e-6)
+
+
+def test_gallery_and_query_mark_copies():
+    training, testing = [{"a": 1}], [{"a": 2}]
+    assert gallery_and_query(training, testing) == [{"a": 1, "part": "gallery"}, {"a": 2, "part": "query"}]
+    assert training == [{"a": 1}]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of ways to pretrain: cells, resuming, the table; at tiny size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from bundle.data import make_phantom
+
+ROOT = Path(__file__).parents[2]
+
+
+def compare(plan: Path, data: Path, output: Path) -> subprocess.CompletedProcess:
+    script = ROOT / "scripts" / "compare_pretraining.py"
+    given = ["--data-root", data, "--output-dir", output, "--cache-dir", output.parent / "cache", "--jobs", "2"]
+    return subprocess.run([sys.executable, script, plan, *map(str, given)], capture_output=True, text=True)
+
+
+def test_every_cell_is_run_once_and_judged(tmp_path):
+    make_phantom(tmp_path / "data" / "phantom", patients_per_class=6, clips_per_patient=1, n_frames=6)
+    plan = {
+        "overrides": {"dataset_dir": "{data}/phantom", "image_size": 32, "batch_size": 8, "max_epochs": 1},
+        "methods": {
+            "contrast": {"config": "configs/train.yaml", "seeds": [0, 1], "overrides": {"label_fraction": 0}},
+            "20 % labels": {"config": "configs/train.yaml"},
+        },
+        "targets": {"phantom": {"dataset_dir": "{data}/phantom", "own_split": True}},
+    }
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(plan))
+    output = tmp_path / "out"
+    done = compare(path, tmp_path / "data", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = {
+        name: output / name / "encoder.safetensors" for name in ("contrast_seed0", "contrast_seed1", "20_labels_seed0")
+    }
+    made = {name: file.stat().st_mtime_ns for name, file in cells.items()}
+    runs = json.loads((output / "phantom" / "results.json").read_text())["runs"]
+    assert sorted(run["name"] for run in runs if run["seed"] is None) == ["20 % labels", "contrast", "contrast"]
+    assert sum(run["seed"] is not None for run in runs) == 5
+    splits = [(output / name / "datalist.json").read_text() for name in cells]
+    assert len(set(splits)) == 1, "seeds and methods share the split"
+    assert "20 % labels" in (output / "tables.md").read_text()
+    again = compare(path, tmp_path / "data", output)
+    assert again.returncode == 0 and again.stdout.count("done before") == 3
+    assert {name: file.stat().st_mtime_ns for name, file in cells.items()} == made
+
+
+def test_bad_plans_are_told_in_one_line(tmp_path):
+    missing = compare(tmp_path / "no.yaml", tmp_path, tmp_path / "out")
+    assert missing.returncode == 1 and missing.stderr.startswith("error:") and "no.yaml" in missing.stderr
+    (tmp_path / "plan.yaml").write_text("methods: {}")
+    assert "targets" in compare(tmp_path / "plan.yaml", tmp_path, tmp_path / "out").stderr
