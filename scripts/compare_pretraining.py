@@ -8,6 +8,7 @@ they learned. Every run is a folder of its own; what is done is not done again, 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -50,6 +51,8 @@ def main() -> None:
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     cells = list(_cells(plan, output, args.cache_dir))
+    if len({cell.folder for cell in cells}) < len(cells):
+        raise InputError(f"{args.plan}: two methods get the same folder; give them names that differ in letters")
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(lambda cell: _pretrain(cell, args.jobs), cells))
     tables = []
@@ -71,17 +74,13 @@ def _cells(plan: dict[str, Any], output: Path, cache_dir: str) -> Iterator[Cell]
 
 
 def _pretrain(cell: Cell, jobs: int) -> None:
+    overrides = {"bundle_root": ROOT, **cell.overrides, "seed": cell.seed, "output_dir": cell.folder}
+    _keep_settings(cell)
     if cell.encoder.exists():
         print(f"{cell.folder.name}: done before", flush=True)
         return
     print(f"{cell.folder.name}: its log is {cell.folder}.log", flush=True)
-    overrides = {
-        "bundle_root": ROOT,
-        **cell.overrides,
-        "seed": cell.seed,
-        "output_dir": cell.folder,
-        "resume": (cell.folder / "last.pt").exists(),
-    }
+    overrides["resume"] = (cell.folder / "last.pt").exists()
     given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     with open(f"{cell.folder}.log", "a", encoding="utf-8") as log:
@@ -92,6 +91,18 @@ def _pretrain(cell: Cell, jobs: int) -> None:
             env={**os.environ, "OMP_NUM_THREADS": threads},
         )
     print(f"{cell.folder.name}: done", flush=True)
+
+
+def _keep_settings(cell: Cell) -> None:
+    """Notes beside the cell what it is run with; a cell that was run with something else is not taken for done."""
+    path = Path(f"{cell.folder}.json")
+    settings = json.dumps({"config": cell.config, **cell.overrides}, sort_keys=True, default=str)
+    if path.exists() and path.read_text(encoding="utf-8") != settings:
+        raise InputError(
+            f"{cell.folder} was run with other settings, see {path.name}; choose another --output-dir or remove it"
+        )
+    with written_beside(path) as beside:
+        beside.write_text(settings, encoding="utf-8")
 
 
 def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output: Path, cache_dir: str) -> list[str]:

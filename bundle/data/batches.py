@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from monai.engines import PrepareBatch
 
+from ..errors import InputError
 from ..keys import Keys
 
 
@@ -27,6 +28,9 @@ class PrepareViews(PrepareBatch):
 
     Targets: class indices ``label`` ``(B,)``, ``video_id`` and ``patient_id`` as integer codes ``(B,)``, and
     ``pair_weight`` ``(B,)`` when the batch has one.
+
+    Raises:
+        InputError: a batch of one clip, which has no negatives.
     """
 
     def __call__(
@@ -36,6 +40,11 @@ class PrepareViews(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        if len(batchdata[Keys.LABEL]) < 2:
+            raise InputError(
+                "a batch of one clip has nothing to be told from: contrast needs at least two readable training clips "
+                "and a batch_size of 2 or more"
+            )
         targets = {
             Keys.LABEL: batchdata[Keys.LABEL],
             Keys.VIDEO_ID: id_codes(batchdata[Keys.VIDEO_ID]),

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Datalist:
     training: list[Record]
     validation: list[Record]
     testing: list[Record]
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the file holds (see `datalist_content`), to be written again with `write_datalist`."""
 
     @property
     def parts(self) -> dict[str, list[Record]]:
@@ -94,10 +96,8 @@ def open_datalist(
     datalist: str | os.PathLike[str] | None = None,
     *,
     label_column: str | None = "label",
-    output_path: str | os.PathLike[str] | None = None,
     fractions: Mapping[str, float] | None = None,
     seed: int = 0,
-    overwrite: bool = False,
 ) -> Datalist:
     """The datalist of a data folder, made on the spot where there is none.
 
@@ -108,33 +108,35 @@ def open_datalist(
         dataset_dir: the data folder.
         datalist: a datalist file, if it is not the folder's own.
         label_column: the column of ``labels.csv`` with the class names; None for none.
-        output_path: file to keep the datalist in (in the run's output folder), so that the split can be seen and
-            used again.
         fractions: share of the items by part, see `split_parts`.
         seed: seed of the split.
-        overwrite: whether another datalist in ``output_path`` may be replaced.
 
     Raises:
         InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
-            `records_from_table`, `records_from_folder`, `split_parts`), or ``output_path`` holds another datalist.
+            `records_from_table`, `records_from_folder`, `split_parts`), or labels or parts were asked for of a
+            datalist, which has its own.
     """
     folder = _existing_folder(dataset_dir)
     own, table = folder / "datalist.json", folder / "labels.csv"
     if datalist is not None or own.exists():
         source = own if datalist is None else Path(datalist)
         content = _read_content(source)
+        if fractions is not None or label_column not in (None, Keys.LABEL):
+            raise InputError(
+                f"{source} has labels and parts of its own: leave out label_column and parts, or the datalist"
+            )
     else:
         source = table if table.exists() else folder
         records = (
             records_from_table(table, label_column=label_column) if table.exists() else records_from_folder(folder)
         )
+        if unknown := sorted(set(fractions or {}) - set(PARTS)):
+            raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
         parts = split_parts(records, fractions, seed)
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
     opened = _resolve(content, source, folder)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
-    if output_path is not None:
-        write_datalist(output_path, content, overwrite=overwrite)
     return opened
 
 
@@ -173,7 +175,8 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path) -> Datalist
     if not everything:
         raise InputError(f"{source}: no records: expected at least one in {', '.join(PARTS)}")
     _check_files(everything, source)
-    return Datalist(name=str(content.get("name", folder.resolve().name)), labels=list(labels), **parts)
+    name = str(content.get("name", folder.resolve().name))
+    return Datalist(name=name, labels=list(labels), content=content, **parts)
 
 
 def _check_record(record: Any, where: str) -> None:

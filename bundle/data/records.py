@@ -60,6 +60,9 @@ def records_from_table(
     """
     path = Path(labels_csv)
     columns, rows = _read_rows(path)
+    if label_column == Keys.LABEL and label_column not in columns:
+        logger.info("%s has no column %r: its clips are taken as unlabelled", path, label_column)
+        label_column = None
     where = {column: [value] if isinstance(value, str) else list(value) for column, value in (where or {}).items()}
     needed = [FILE_COLUMN, label_column, patient_column, fold_column, *where]
     _require_columns(path, columns, [column for column in needed if column is not None])

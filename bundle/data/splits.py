@@ -36,6 +36,10 @@ def split_parts(
     Raises:
         InputError: the fractions don't add up to 1, or there are fewer patients than parts.
     """
+    if not isinstance(fractions, Mapping | None):
+        raise InputError(
+            f"parts: found {fractions!r}, expected shares by part as {{'training': 0.8, 'validation': 0.2}}"
+        )
     fractions = dict(_default_fractions(records) if fractions is None else fractions)
     if any(fraction < 0 for fraction in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(f"parts {fractions}: expected shares from 0 to 1 that add up to 1")

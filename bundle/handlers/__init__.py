@@ -6,6 +6,7 @@ from .loss_parts import LossParts as LossParts
 from .pair_montage import PairMontage as PairMontage
 from .progress import Progress as Progress
 from .run_checkpoint import RunCheckpoint as RunCheckpoint
+from .run_folder import check_run_folder as check_run_folder
 from .run_folder import open_run_folder as open_run_folder
 from .stop_on_nan import TerminateOnNan as TerminateOnNan
 from .training_log import TrainingLog as TrainingLog

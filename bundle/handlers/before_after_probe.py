@@ -103,8 +103,10 @@ def compare(before: ProbeResult, after: ProbeResult, part: str) -> dict[str, Any
 def describe(report: Mapping[str, Any]) -> str:
     """The report in one line."""
     difference = report["difference"]
+    chosen = ", which also chose the epoch" if report["part"] == "validation" else ""
     return (
-        f"k-NN probe on {report['clips']} {report['part']} clips of {report['patients']} patients never trained on: "
+        f"k-NN probe on {report['clips']} {report['part']} clips of {report['patients']} patients never trained on"
+        f"{chosen}: "
         f"balanced accuracy {report['before']['per_clip']:.2f} before, {report['after']['per_clip']:.2f} after; "
         f"difference {difference['value']:+.2f}, 95 % interval {difference['low']:+.2f} to {difference['high']:+.2f}; "
         f"chance {report['chance']:.2f}"

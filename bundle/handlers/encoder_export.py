@@ -12,6 +12,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from ..networks import Encoder, save_encoder
+from .run_checkpoint import RunCheckpoint
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class EncoderExport:
         mean, std: normalisation of its input ``(x - mean) / std``, x in 0 to 1.
         image_size: height and width it was trained at, pixels.
         trained: how and on what it was trained; anything JSON can hold.
+        checkpoint: says which epoch's weights they are.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class EncoderExport:
         std: float,
         image_size: int,
         trained: Mapping[str, Any],
+        checkpoint: RunCheckpoint,
     ) -> None:
         self.folder = Path(output_dir)
         self.encoder = encoder
         self.normalisation = {"mean": mean, "std": std}
         self.image_size = image_size
         self.trained = dict(trained)
+        self.checkpoint = checkpoint
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
@@ -51,6 +55,7 @@ class EncoderExport:
         if idist.get_rank() != 0:
             return
         path = self.folder / "encoder.safetensors"
-        trained = {**self.trained, "epochs": engine.state.epoch, "iterations": engine.state.iteration}
+        run = {"epoch": int(self.checkpoint.best.get("epoch", engine.state.epoch)), "of_epochs": engine.state.epoch}
+        trained = {**self.trained, **run, "iterations_an_epoch": engine.state.epoch_length}
         save_encoder(self.encoder, path, normalisation=self.normalisation, image_size=self.image_size, trained=trained)
         logger.info(f"the encoder is in {path}")

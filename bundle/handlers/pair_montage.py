@@ -40,7 +40,7 @@ class PairMontage:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if idist.get_rank() != 0 or (self.folder / "pairs.png").exists():
+        if idist.get_rank() != 0 or engine.state.epoch > 0:  # resumed
             return
         from matplotlib.figure import Figure
 

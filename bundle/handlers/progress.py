@@ -25,6 +25,7 @@ class Progress:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
         engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self.close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
         from tqdm.auto import tqdm
@@ -45,3 +46,8 @@ class Progress:
 
     def close(self, engine: Engine) -> None:
         self.open.close()
+
+    def fail(self, engine: Engine, error: BaseException) -> None:
+        """Leaves the line to the error message; ignite hands the exception over to whoever listens."""
+        self.open.close()
+        raise error

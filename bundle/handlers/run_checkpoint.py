@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ class RunCheckpoint:
         network: what is trained.
         save_dict: what else must survive: name -> object with ``state_dict`` and ``load_state_dict`` (optimizer,
             schedule, log).
+        settings: what a resumed run must share with the run it goes on with: name -> plain value.
         evaluator: the validating engine, or None.
         interval: epochs between two ``last.pt``.
         resume: read ``last.pt`` before the first epoch.
 
     Raises:
-        InputError: on resume, ``last.pt`` is damaged, of another architecture, or of other data (epoch length).
+        InputError: on resume, ``last.pt`` is damaged, of other settings, another architecture, or other data (epoch
+            length).
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class RunCheckpoint:
         output_dir: str | Path,
         network: torch.nn.Module,
         save_dict: dict[str, Any],
+        settings: Mapping[str, Any],
         evaluator: Engine | None = None,
         interval: int = 1,
         resume: bool = False,
@@ -54,6 +58,7 @@ class RunCheckpoint:
         self.folder = Path(output_dir)
         self.network = network
         self.save_dict = save_dict
+        self.settings = dict(settings)
         self.evaluator = evaluator
         self.interval = interval
         self.resume = resume
@@ -68,9 +73,9 @@ class RunCheckpoint:
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def keep_best(self, evaluator: Engine, engine: Engine) -> None:
-        """Called when a validation is over; one before the first epoch does not count."""
+        """Called when a validation is over. One before the first epoch does not count; of equals the later is kept."""
         metric = evaluator.state.metrics.get(evaluator.state.key_metric_name)  # type: ignore[attr-defined]
-        if metric is None or engine.state.epoch == 0 or metric <= self.best.get("metric", float("-inf")):
+        if metric is None or engine.state.epoch == 0 or metric < self.best.get("metric", float("-inf")):
             return
         self.best = {"metric": float(metric), "epoch": engine.state.epoch}
         self._write(BEST_WEIGHTS, self.network.state_dict())
@@ -80,6 +85,7 @@ class RunCheckpoint:
             "network": self.network.state_dict(),
             "trainer": {name: getattr(engine.state, name) for name in ("epoch", "iteration", "epoch_length")},
             "best": self.best,
+            "settings": self.settings,
             **{name: item.state_dict() for name, item in self._others(engine).items()},
         }
         self._write(LAST_CHECKPOINT, state)
@@ -100,10 +106,17 @@ class RunCheckpoint:
         try:
             state = torch.load(path, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
         except Exception as error:
-            raise InputError(f"{path} cannot be read ({error}); train anew with --overwrite True") from error
-        missing = [name for name in ("network", "trainer", "best", *self._others(engine)) if name not in state]
+            raise InputError(f"{path} cannot be read ({_one_line(error)}); train anew with --overwrite True") from error
+        needed = ("network", "trainer", "best", "settings", *self.save_dict)
+        missing = [name for name in needed if name not in state]
         if missing:
             raise InputError(f"{path} is not a checkpoint of this recipe: it lacks {', '.join(missing)}")
+        for name, value in self.settings.items():
+            if state["settings"].get(name) != value:
+                raise InputError(
+                    f"{path} was made with {name} {state['settings'].get(name)}, now it is {value}; resume with the "
+                    "settings it was started with, or start anew in another --output_dir"
+                )
         try:
             load_weights(self.network, state["network"])
         except InputError as error:
@@ -115,7 +128,8 @@ class RunCheckpoint:
                 "resume with the data and the batch size it was started with"
             )
         for name, item in self._others(engine).items():
-            item.load_state_dict(state[name])
+            if name in state:  # a run begun without mixed precision has no scaler
+                item.load_state_dict(state[name])
         engine.state.epoch = state["trainer"]["epoch"]
         engine.state.iteration = state["trainer"]["iteration"]
         self.best = state["best"]
@@ -128,3 +142,7 @@ class RunCheckpoint:
         if idist.get_rank() == 0:
             with written_beside(self.folder / name) as path:
                 torch.save(state, path)
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -19,10 +19,15 @@ from ..files import written_beside
 
 LAST_CHECKPOINT = "last.pt"
 BEST_WEIGHTS = "model.pt"
+OUTPUTS = (
+    *(LAST_CHECKPOINT, BEST_WEIGHTS, "encoder.json", "encoder.safetensors", "probe.json"),
+    *("curves.png", "metrics.csv", "metrics.json", "pairs.png"),
+)
+"""What a run leaves besides ``run.json`` and ``datalist.json``; replacing a run removes these."""
 
 
-def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: bool = False) -> Path:
-    """Makes ``output_dir`` ready for a run and notes in ``run.json`` which command, releases and machine made it.
+def check_run_folder(output_dir: str | Path, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuses early, and without touching anything, what `open_run_folder` would refuse.
 
     Raises:
         InputError: there is a run already and neither ``resume`` nor ``overwrite`` was asked for; or ``resume`` was
@@ -34,17 +39,32 @@ def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: boo
         raise InputError(f"{folder} is a file, a folder for the run was expected; name another with --output_dir")
     if resume and not checkpoint.is_file():
         raise InputError(f"{checkpoint} is not there, so there is nothing to resume; leave out --resume")
-    if checkpoint.exists() and not resume:
-        if not overwrite:
-            raise InputError(
-                f"{folder} already holds a run; go on with it (--resume True), replace it (--overwrite True) "
-                "or name another folder (--output_dir)"
-            )
-        for name in (LAST_CHECKPOINT, BEST_WEIGHTS):
+    if checkpoint.exists() and not resume and not overwrite:
+        raise InputError(
+            f"{folder} already holds a run; go on with it (--resume True), replace it (--overwrite True) "
+            "or name another folder (--output_dir)"
+        )
+
+
+def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: bool = False) -> Path:
+    """Makes ``output_dir`` ready for a run and notes in ``run.json`` which command, releases and machine made it.
+
+    Call it when all that was given is known to be usable: unless ``resume`` is asked for, what an earlier run left is
+    removed here.
+
+    Raises:
+        InputError: see `check_run_folder`; or the folder cannot be made or written to.
+    """
+    check_run_folder(output_dir, resume, overwrite)
+    folder = Path(output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in () if resume else OUTPUTS:
             (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_beside(folder / "run.json") as path:
-        path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
+        with written_beside(folder / "run.json") as path:
+            path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to ({error.strerror}); name another with --output_dir") from error
     return folder
 
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..keys import UNLABELLED, Keys
 from .clip_features import ClipFeatures, predicted_features
@@ -26,7 +28,8 @@ class KNNProbe(ClipFeatures):
     ``UNLABELLED`` are left out. The metric embeds nothing: it takes the clip features the evaluator's network gives
     (see `ClipFeatures`). ``part`` of each item is ``"gallery"`` or ``"query"``.
 
-    Without a labelled gallery or query clip there is no probe: the figure is None and the log says so, once. MONAI's
+    Query clips of a class that the gallery lacks are not judged. With fewer than two classes left, as without any
+    labelled gallery or query clip, there is no probe: the figure is None and the log says so, once. MONAI's
     evaluator then keeps ``best_metric_epoch`` at -1 and its loggers skip the figure, so the run goes on; what picks the
     best epoch must then take the last. (MONAI's ``CheckpointSaver`` counts None as -1: with
     ``key_metric_greater_or_equal=True`` the file it calls best is then the last, else the first.)
@@ -39,7 +42,7 @@ class KNNProbe(ClipFeatures):
         output_transform: see `ClipFeatures`.
 
     Raises:
-        InputError: a part other than these two, a patient in both, or a query class that the gallery lacks.
+        InputError: a part other than these two, or a patient in both.
     """
 
     def __init__(
@@ -56,15 +59,25 @@ class KNNProbe(ClipFeatures):
         self.predictions = None
         gallery, query = self._frames(GALLERY), self._frames(QUERY)
         if gallery is None or query is None:
-            if not self._said:
-                logger.warning(
-                    f"no k-NN probe: no labelled {GALLERY if gallery is None else QUERY} clip; without labels no epoch "
-                    "is the best one, and the last checkpoint is the one exported"
-                )
-                self._said = True
+            self._no_probe(f"no labelled {GALLERY if gallery is None else QUERY} clip")
             return None
+        known = np.isin(query.labels, gallery.labels)
+        if len(np.unique(query.labels[known])) < 2:
+            self._no_probe("fewer than two classes that both the reference and the judged clips have")
+            return None
+        if not known.all():
+            self._say(f"{len(set(np.array(query.clips)[~known]))} clips are of classes without a reference: not judged")
+            query = query.where(known)
         self.predictions = probe_split(gallery, query, "knn", self.class_names)
         return self.predictions.per_clip
+
+    def _no_probe(self, why: str) -> None:
+        self._say(f"no k-NN probe: {why}; no epoch is the best one then, and the last checkpoint is the one exported")
+
+    def _say(self, line: str) -> None:
+        if not self._said:
+            logger.warning(line)
+            self._said = True
 
     def _frames(self, part: str) -> ProbeFrames | None:
         """The frames of the labelled clips of a part, None without any."""

@@ -116,15 +116,23 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, torch.Tensor], *, m
     )
     matched = _share_matched(report)
     if matched < min_matched or not report.loaded:
-        expected = module.name if isinstance(module, Encoder) else type(module).__name__
+        inside = getattr(module, "encoder", module)
+        expected = inside.name if isinstance(inside, Encoder) else type(module).__name__
         raise InputError(
-            f"weights: found {_looks_like(found)}, expected {expected}; {matched:.1%} of the tensors match and "
-            f"{min_matched:.0%} must ({report}); give the file of this architecture, or choose the file's architecture"
+            f"weights: found {_looks_like(_of_encoder(found))}, expected {expected}; {matched:.1%} of the tensors "
+            f"match and {min_matched:.0%} must ({report}); give the file of this architecture, or choose the file's "
+            "architecture"
         )
     module.load_state_dict({key: found[key] for key in report.loaded}, strict=False)
     if matched < 1:
         logger.warning("weights loaded in part: %s", report)
     return report
+
+
+def _of_encoder(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the encoder in the weights of a network that holds one; else all of them."""
+    inside = {key.removeprefix("encoder."): value for key, value in state_dict.items() if key.startswith("encoder.")}
+    return inside or state_dict
 
 
 def _share_matched(report: LoadReport) -> float:

@@ -34,13 +34,17 @@ class EvenFramesd(MapTransform):
         keys: the cine's key.
         n_frames: how many.
         mean, std: normalisation.
+        channels: grey frames are repeated to this many channels.
 
     Raises:
         InputError: ``n_frames`` below 1, or the cine has no frame.
     """
 
-    def __init__(self, keys: str = Keys.IMAGE, n_frames: int = 8, mean: float = 0.5, std: float = 0.25) -> None:
+    def __init__(
+        self, keys: str = Keys.IMAGE, n_frames: int = 8, mean: float = 0.5, std: float = 0.25, channels: int = 1
+    ) -> None:
         super().__init__(keys)
+        self.channels = channels
         if n_frames < 1:
             raise InputError(f"n_frames: found {n_frames}; expected at least 1")
         self.n_frames = n_frames
@@ -56,5 +60,6 @@ class EvenFramesd(MapTransform):
             )
         indices = even_indices(cine.shape[1], self.n_frames)
         chosen = torch.as_tensor(np.asarray(cine[:, indices]), dtype=torch.float32).movedim(1, 0)
-        sample[Keys.FRAMES] = (chosen / 255 - self.mean) / self.std
+        frames = (chosen / 255 - self.mean) / self.std
+        sample[Keys.FRAMES] = frames.expand(-1, self.channels, -1, -1) if frames.shape[1] == 1 else frames
         return sample

@@ -24,6 +24,7 @@ class RandPairViews(RandomizableTransform):
         augment: stack of images ``(N, C, H, W)`` in 0 to 1 -> the same, each image by its own draw
             (`RandViewGeometry`, `RandViewIntensity`, or a `Compose` of such).
         mean, std: the views are normalised to ``(x - mean) / std`` at the end.
+        channels: grey frames are repeated to this many channels.
 
     Input: cine ``(C, T, H, W)`` uint8, a tensor or (memory-mapped) array; only the drawn frames are read.
     Result: views ``(2, C, h, w)`` float32. The draw stays in ``self.drawn``.
@@ -33,9 +34,15 @@ class RandPairViews(RandomizableTransform):
     """
 
     def __init__(
-        self, preset: str = "uscl", augment: Callable | None = None, mean: float = 0.5, std: float = 0.25
+        self,
+        preset: str = "uscl",
+        augment: Callable | None = None,
+        mean: float = 0.5,
+        std: float = 0.25,
+        channels: int = 1,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.preset = pair_preset(preset)
         self.augment = augment if augment is not None else Compose([])
         self.mean = mean
@@ -69,7 +76,8 @@ class RandPairViews(RandomizableTransform):
             views = self.augment(torch.einsum("vk,kchw->vchw", mixing, frames))
         else:
             views = torch.einsum("vk,kchw->vchw", mixing, self.augment(frames))
-        return (views - self.mean) / self.std
+        views = (views - self.mean) / self.std
+        return views.expand(-1, self.channels, -1, -1) if views.shape[1] == 1 else views
 
 
 class RandPairViewsd(MapTransform, Randomizable):
@@ -86,9 +94,10 @@ class RandPairViewsd(MapTransform, Randomizable):
         augment: Callable | None = None,
         mean: float = 0.5,
         std: float = 0.25,
+        channels: int = 1,
     ) -> None:
         super().__init__(keys)
-        self.pairs = RandPairViews(preset, augment, mean, std)
+        self.pairs = RandPairViews(preset, augment, mean, std, channels)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPairViewsd:
         super().set_random_state(seed, state)

@@ -117,7 +117,7 @@ def test_an_interrupted_run_resumes_exactly(workflow, tiny, tmp_path):
         {"pair_preset": "uscl-released"},
         {"pair_preset": "simclr", "label_fraction": 0.0},
         {"label_fraction": 1.0, "accumulation_steps": 2, "use_tensorboard": True},
-        {"num_workers": 2, "in_channels": 1, "loss::mask_same_patient": True},
+        {"num_workers": 2, "in_channels": 3, "loss::mask_same_patient": True},
         {"architecture": "seresnet50", "loss::temperature": 0.1},
     ],
     ids=lambda value: ",".join(value),
@@ -160,6 +160,19 @@ def test_a_bare_folder_without_labels_is_enough(workflow, tiny, phantom, tmp_pat
     )
 
 
+def test_the_schedule_ends_at_zero_however_the_epochs_are_given(workflow, tiny):
+    workflow("train.yaml", **{**tiny, "train::trainer::max_epochs": 3}).run()
+    rows = json.loads((Path(tiny["output_dir"]) / "metrics.json").read_text())
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-12) and rows[-2]["learning_rate"] > 1e-5
+
+
+def test_one_clip_cannot_be_contrasted(workflow, tiny, phantom, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(phantom.rglob("*.dcm")), tmp_path / "one" / "a.dcm")
+    assert "at least two" in refused(workflow, **{**tiny, "dataset_dir": str(tmp_path / "one")})
+
+
 def test_paper_sizes_are_one_overlay(workflow, tiny):
     for name in ("image_size", "batch_size", "max_epochs", "val_interval"):
         tiny.pop(name)
@@ -188,9 +201,15 @@ def test_a_finished_run_is_not_overwritten_unasked(workflow, tiny):
     before = {path.name: path.read_bytes() for path in Path(tiny["output_dir"]).iterdir()}
     assert "--overwrite True" in refused(workflow, **tiny)
     assert {path.name: path.read_bytes() for path in Path(tiny["output_dir"]).iterdir()} == before
-    assert "architecture" in refused(workflow, **tiny, resume=True, architecture="resnet34")
+    assert "architecture resnet18, now it is resnet34" in refused(
+        workflow, **tiny, resume=True, architecture="resnet34"
+    )
+    assert "max_epochs 2, now it is 5" in refused(workflow, **{**tiny, "max_epochs": 5}, resume=True)
+    refused(workflow, **{**tiny, "dataset_dir": "nowhere"}, overwrite=True)
+    after = {path.name: path.read_bytes() for path in Path(tiny["output_dir"]).iterdir()}
+    assert {**after, "run.json": b""} == {**before, "run.json": b""}, "bad input loses nothing"
     assert (Path(tiny["output_dir"]) / "model.pt").read_bytes() == before["model.pt"]
-    assert "iterations an epoch" in refused(workflow, **{**tiny, "batch_size": 4}, resume=True)
+    assert "batch_size 8, now it is 4" in refused(workflow, **{**tiny, "batch_size": 4}, resume=True)
     workflow("train.yaml", **tiny, overwrite=True).run()
 
 

@@ -42,7 +42,8 @@ def write(path: Path, **content: Any) -> Path:
 def test_a_table_becomes_a_datalist(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "d")
     out = tmp_path / "run" / "datalist.json"
-    opened = open_datalist(folder, output_path=out, seed=4)
+    opened = open_datalist(folder, seed=4)
+    write_datalist(out, opened.content)
     assert opened.labels == ["healthy", "sick"] and opened.name == "d"
     assert sum(map(len, opened.parts.values())) == 24 and all(opened.parts.values())
     check_disjoint(opened.parts)
@@ -59,11 +60,11 @@ def test_a_table_becomes_a_datalist(tmp_path: Path) -> None:
 def test_the_kept_datalist_is_never_replaced(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "d")
     out = tmp_path / "datalist.json"
-    open_datalist(folder, output_path=out)
+    write_datalist(out, open_datalist(folder).content)
     before = out.read_bytes()
-    open_datalist(folder, output_path=out)
+    write_datalist(out, open_datalist(folder).content)
     with pytest.raises(InputError, match="other content"):
-        open_datalist(folder, output_path=out, seed=1)
+        write_datalist(out, open_datalist(folder, seed=1).content)
     assert out.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "datalist.json"]
     content = datalist_content({"training": [item("a")]}, name="d")

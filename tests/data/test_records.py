@@ -75,7 +75,7 @@ def test_where_and_columns_of_choice(tmp_path: Path) -> None:
     ("text", "options", "message"),
     [
         ("path,label\nx.mp4,a\n", {}, "no column 'file' (found: path, label)"),
-        ("file\nx.mp4\n", {}, "no column 'label'"),
+        ("file\nx.mp4\n", {"label_column": "grade"}, "no column 'grade'"),
         ("file,label\nx.mp4,a\n", {"patient_column": "who"}, "no column 'who'"),
         ("file,label\nx.mp4,a\n", {"where": {"probe": "c"}}, "no column 'probe'"),
         ("file,label\nx.mp4,a\n", {"where": {"label": "b"}}, "no rows where"),
