@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import monai
@@ -70,7 +70,7 @@ def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: boo
 
 def _circumstances() -> dict:
     return {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "releases": {
             "ultrasound-video-ssl": __version__,
