@@ -116,8 +116,9 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, torch.Tensor], *, m
     )
     matched = _share_matched(report)
     if matched < min_matched or not report.loaded:
-        inside = getattr(module, "encoder", module)
-        expected = inside.name if isinstance(inside, Encoder) else type(module).__name__
+        inside = getattr(module, "encoder", None)
+        expected = module.name if isinstance(module, Encoder) else type(module).__name__
+        expected += f" with a {inside.name}" if isinstance(inside, Encoder) else ""
         raise InputError(
             f"weights: found {_looks_like(_of_encoder(found))}, expected {expected}; {matched:.1%} of the tensors "
             f"match and {min_matched:.0%} must ({report}); give the file of this architecture, or choose the file's "

@@ -253,3 +253,8 @@ def test_whole_networks_load_too(encoder):
     assert len(report.loaded) == len(first.state_dict())
     with pytest.raises(InputError, match="expected ContrastiveNet"):
         load_weights(ContrastiveNet(Encoder("resnet18")), encoder.state_dict())
+
+
+def test_a_network_with_another_encoder_is_named():
+    with pytest.raises(InputError, match="found resnet34, expected ContrastiveNet with a resnet18"):
+        load_weights(ContrastiveNet(Encoder("resnet18")), ContrastiveNet(Encoder("resnet34")).state_dict())
