@@ -127,7 +127,7 @@ def test_switches(workflow, tiny, overrides):
     folder = Path(tiny["output_dir"])
     row = json.loads((folder / "metrics.json").read_text())[-1]
     assert np.isfinite(row["loss"])
-    assert ("label" in row) == (overrides.get("label_fraction", 0.2) > 0)
+    assert ("label" in row) == (overrides.get("label_fraction", 1.0) > 0)
     assert (folder / "tensorboard").exists() == overrides.get("use_tensorboard", False)
     info = json.loads((folder / "encoder.json").read_text())
     assert info["architecture"] == overrides.get("architecture", "resnet18")
