@@ -10,17 +10,6 @@ import sys
 import bundle
 
 NOT_NEEDED = ("av", "itk", "pydicom", "nibabel", "matplotlib", "sklearn", "safetensors", "gdcm", "jpeg_ls")
-    "av",
-    "itk",
-    "pydicom",
-    "nibabel",
-    "matplotlib",
-    "sklearn",
-    "safetensors",
-    "gdcm",
-    "jpeg_ls",
-    "tensorboard",
-)
 
 
 def test_all_modules_import_without_readers_and_plots():
