@@ -13,22 +13,13 @@ import numpy as np
 from ..errors import InputError
 from .base import Cine, chosen_frames
 from .dicom_pixels import PIXEL_ATTRIBUTES, open_pixels
+from .dicom_space import SPACE_ATTRIBUTES, space
+from .dicom_times import TIME_ATTRIBUTES, frame_times
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_ATTRIBUTES = [
-    *PIXEL_ATTRIBUTES,
-    "FrameIncrementPointer",
-    "FrameTimeVector",
-    "FrameTime",
-    "CineRate",
-    "RecommendedDisplayFrameRate",
-    "SequenceOfUltrasoundRegions",
-    "PixelSpacing",
-]
-_FRAME_TIME = 0x00181063
-_TWO_D, _CM = 1, 3  # RegionSpatialFormat, PhysicalUnitsXDirection
+_ATTRIBUTES = [*PIXEL_ATTRIBUTES, *TIME_ATTRIBUTES, *SPACE_ATTRIBUTES]
 
 
 def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
@@ -58,12 +49,12 @@ def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
         "photometric_interpretation": str(dataset.PhotometricInterpretation),
         "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
     }
-    times = _times(dataset, pixels.count, path)
+    times = frame_times(dataset, pixels.count, path)
     if times is None:
         times = pixels.times
     if times is not None:
         meta["frame_times"] = times[wanted]
-    meta.update(_space(dataset, pictures.shape[2], pictures.shape[1], path))
+    meta.update(space(dataset, pictures.shape[2], pictures.shape[1], path))
     return Cine(pictures, meta)
 
 
@@ -88,83 +79,3 @@ def _dataset(path: Path) -> Dataset:
         # the default of the standard; the pixels are the same under explicit VR
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     return dataset
-
-
-def _numbers(value: Any) -> list[float]:
-    """The numbers of an attribute, [] when it is missing, empty or no number."""
-    values = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]
-    try:
-        return [float(v) for v in values]
-    except (TypeError, ValueError):
-        return []
-
-
-def _times(dataset: Dataset, count: int, path: Path) -> np.ndarray | None:
-    """Seconds since the first frame for each frame, or None."""
-
-    def by_vector() -> np.ndarray | None:
-        steps = _numbers(dataset.get("FrameTimeVector"))  # ms from the previous frame, the first entry 0
-        if not steps:
-            return None
-        if len(steps) != count or min(steps) < 0 or (count > 1 and min(steps[1:]) == 0):
-            warnings.warn(f"{path}: FrameTimeVector does not fit {count} frames and is ignored", stacklevel=2)
-            return None
-        return np.cumsum([0.0, *steps[1:]]) / 1000.0
-
-    def by_step(name: str, seconds: Any) -> np.ndarray | None:
-        value = _numbers(dataset.get(name))
-        return np.arange(count) * seconds(value[0]) if value and value[0] > 0 else None
-
-    def by_frame_time() -> np.ndarray | None:
-        return by_step("FrameTime", lambda ms: ms / 1000.0)
-
-    pointed = dataset.get("FrameIncrementPointer")
-    first = [by_vector, by_frame_time]
-    if pointed is not None and _FRAME_TIME in (pointed, *(pointed if hasattr(pointed, "__iter__") else ())):
-        first.reverse()
-    rates = [lambda n=name: by_step(n, lambda hz: 1.0 / hz) for name in ("CineRate", "RecommendedDisplayFrameRate")]
-    return next((times for source in [*first, *rates] if (times := source()) is not None), None)
-
-
-def _space(dataset: Dataset, width: int, height: int, path: Path) -> dict[str, Any]:
-    """``regions`` and ``spacing`` as far as the file has them."""
-    found: dict[str, Any] = {}
-    regions: list[dict[str, Any]] = []
-    beyond = False
-    for item in dataset.get("SequenceOfUltrasoundRegions") or ():
-        names = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
-        corners = [item.get(name) for name in names]
-        if None in corners:
-            continue
-        x0, y0, x1, y1 = (int(corner) for corner in corners)
-        beyond = beyond or x1 > width or y1 > height  # Max is the last pixel, but many write one more
-        box = [min(x0, width), min(y0, height), min(x1 + 1, width), min(y1 + 1, height)]
-        deltas = [abs(n) * 10.0 for name in ("PhysicalDeltaY", "PhysicalDeltaX") for n in _numbers(item.get(name))]
-        units = (item.get("PhysicalUnitsYDirection"), item.get("PhysicalUnitsXDirection"))
-        calibrated = units == (_CM, _CM) and len(deltas) == 2 and min(deltas) > 0
-        regions.append(
-            {
-                "box": box,
-                "spatial_format": int(item.get("RegionSpatialFormat") or 0),
-                "spacing": (deltas[0], deltas[1]) if calibrated else None,
-            }
-        )
-    if beyond:
-        warnings.warn(
-            f"{path}: ultrasound regions reach past the frame of {width} x {height} pixels, so it was resized or cut "
-            "after scanning; the calibration is dropped",
-            stacklevel=2,
-        )
-        for region in regions:
-            region["spacing"] = None
-    # a box clipped away to nothing is no region of this picture
-    kept = [r for r in regions if r["box"][0] < r["box"][2] and r["box"][1] < r["box"][3]]
-    if kept:
-        found["regions"] = kept
-    flat = [r["spacing"] for r in kept if r["spatial_format"] == _TWO_D and r["spacing"] is not None]
-    pixel = _numbers(dataset.get("PixelSpacing"))
-    if flat:
-        found["spacing"] = flat[0]
-    elif not beyond and len(pixel) == 2 and min(pixel) > 0:
-        found["spacing"] = (pixel[0], pixel[1])
-    return found
