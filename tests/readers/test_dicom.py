@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,89 +303,6 @@ def test_frames_in_several_fragments(write_dicom: Write, colour_cine: np.ndarray
     for has_bot in (True, False):
         pixels = encapsulate(coded, fragments_per_frame=3, has_bot=has_bot)
         assert_reads(write_dicom(pixels, "YBR_RCT", "j2k_lossless", **size), colour_cine)
-
-
-VECTOR, TIME = 0x00181065, 0x00181063
-
-
-@pytest.mark.parametrize(
-    ("attributes", "expected"),
-    [
-        ({}, None),
-        ({"FrameTime": 40}, [0, 0.04, 0.08, 0.12, 0.16]),
-        ({"FrameTimeVector": [0, 10, 20, 30, 40]}, [0, 0.01, 0.03, 0.06, 0.1]),
-        ({"FrameTimeVector": [0, 10, 20, 30, 40], "FrameTime": 40}, [0, 0.01, 0.03, 0.06, 0.1]),
-        (
-            {"FrameTimeVector": [0, 1, 1, 1, 1], "FrameTime": 40, "FrameIncrementPointer": TIME},
-            [0, 0.04, 0.08, 0.12, 0.16],
-        ),
-        (
-            {"FrameTimeVector": [0, 1, 1, 1, 1], "FrameTime": 40, "FrameIncrementPointer": VECTOR},
-            [0, 0.001, 0.002, 0.003, 0.004],
-        ),
-        ({"FrameTime": 0, "CineRate": 50}, [0, 0.02, 0.04, 0.06, 0.08]),
-        ({"FrameTime": "", "RecommendedDisplayFrameRate": 10}, [0, 0.1, 0.2, 0.3, 0.4]),
-        ({"CineRate": 50, "RecommendedDisplayFrameRate": 10}, [0, 0.02, 0.04, 0.06, 0.08]),
-        ({"CineRate": 50, "FrameTime": 40}, [0, 0.04, 0.08, 0.12, 0.16]),
-    ],
-)
-def test_frame_times(
-    write_dicom: Write, grey_cine: np.ndarray, attributes: dict[str, Any], expected: list | None
-) -> None:
-    path = write_dicom(grey_cine, "MONOCHROME2", **attributes)
-    if expected is None:
-        assert "frame_times" not in read_cine(path).meta
-        return
-    np.testing.assert_allclose(read_cine(path).meta["frame_times"], expected)
-    np.testing.assert_allclose(read_cine(path, [3, 1]).meta["frame_times"], np.array(expected)[[3, 1]])
-
-
-def test_frame_time_vector_of_wrong_length_is_passed_over(write_dicom: Write, grey_cine: np.ndarray) -> None:
-    path = write_dicom(grey_cine, "MONOCHROME2", FrameTimeVector=[0, 10, 20], CineRate=50)
-    with pytest.warns(UserWarning, match="FrameTimeVector does not fit 5 frames"):
-        meta = read_cine(path).meta
-    np.testing.assert_allclose(meta["frame_times"], np.arange(5) / 50)
-
-
-def region(box: tuple[int, int, int, int], form: int = 1, unit: int = 3, dx: float = 0.02, dy: float = 0.03) -> Dataset:
-    item = Dataset()
-    item.RegionLocationMinX0, item.RegionLocationMinY0, item.RegionLocationMaxX1, item.RegionLocationMaxY1 = box
-    item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = form, 1, 0
-    item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = unit, unit
-    item.PhysicalDeltaX, item.PhysicalDeltaY = dx, dy
-    return item
-
-
-def test_regions_and_spacing(write_dicom: Write, grey_cine: np.ndarray) -> None:
-    items = [region((0, 40, 63, 47), form=4, unit=4), region((4, 5, 60, 39))]
-    path = write_dicom(grey_cine, "MONOCHROME2", SequenceOfUltrasoundRegions=Sequence(items), PixelSpacing=[9, 9])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        meta = read_cine(path).meta
-    assert meta["spacing"] == pytest.approx((0.3, 0.2))  # (row, col), mm
-    assert [r["box"] for r in meta["regions"]] == [[0, 40, 64, 48], [4, 5, 61, 40]]
-    assert [r["spatial_format"] for r in meta["regions"]] == [4, 1]
-    assert meta["regions"][0]["spacing"] is None and meta["regions"][1]["spacing"] == pytest.approx((0.3, 0.2))
-
-
-def test_a_region_one_pixel_too_large_is_no_sign_of_rescaling(write_dicom: Write, grey_cine: np.ndarray) -> None:
-    path = write_dicom(grey_cine, "MONOCHROME2", SequenceOfUltrasoundRegions=Sequence([region((0, 0, 64, 48))]))
-    meta = read_cine(path).meta
-    assert meta["regions"][0]["box"] == [0, 0, 64, 48] and meta["spacing"] == pytest.approx((0.3, 0.2))
-
-
-def test_regions_past_the_frame_drop_the_calibration(write_dicom: Write, grey_cine: np.ndarray) -> None:
-    items = [region((8, 9, 100, 90)), region((70, 0, 90, 20))]
-    path = write_dicom(grey_cine, "MONOCHROME2", SequenceOfUltrasoundRegions=Sequence(items), PixelSpacing=[1, 1])
-    with pytest.warns(UserWarning, match="calibration is dropped"):
-        meta = read_cine(path).meta
-    assert "spacing" not in meta
-    assert meta["regions"] == [{"box": [8, 9, 64, 48], "spatial_format": 1, "spacing": None}]
-
-
-def test_pixel_spacing_without_regions(write_dicom: Write, grey_cine: np.ndarray) -> None:
-    assert read_cine(write_dicom(grey_cine, "MONOCHROME2", PixelSpacing=[0.5, 0.25])).meta["spacing"] == (0.5, 0.25)
-    assert "spacing" not in read_cine(write_dicom(grey_cine, "MONOCHROME2")).meta
 
 
 def test_no_identity_in_meta(write_dicom: Write, grey_cine: np.ndarray) -> None:
