@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reader benchmark: what it says of exactness must be able to be no."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/benchmark_readers.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_readers", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def clip(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 24, 32), dtype=np.uint8)
+    np.save(tmp_path / "clip.npy", frames)
+    return tmp_path / "clip.npy"
+
+
+def test_a_line_for_each_kind(benchmark, clip, tmp_path, capsys):
+    benchmark.main([str(clip), "--runs", "1", "--output", str(tmp_path / "costs.json")])
+    printed = capsys.readouterr().out
+    assert "| array .npy | 1 | 6 | yes | no | no |" in printed
+    [cost] = json.loads((tmp_path / "costs.json").read_text())
+    assert (cost["frames"], cost["size"], cost["exact"]) == (6, "32 x 24", True)
+
+
+def test_frames_that_differ_are_an_error(benchmark, clip, monkeypatch):
+    real = benchmark.read_cine
+
+    def shifted(path, frames=None):
+        return real(path, None if frames is None else [(k + 1) % 6 for k in frames])
+
+    monkeypatch.setattr(benchmark, "read_cine", shifted)
+    with pytest.raises(SystemExit, match="differ"):
+        benchmark.main([str(clip), "--runs", "1"])
