@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.data import by_fold, check_disjoint, records_from_folder, records_from_table
-from bundle.data.folders import numbered_in_sequence
+from bundle.data import by_fold, check_disjoint, records_from_table
 from bundle.errors import InputError
 
 
@@ -107,64 +106,6 @@ def test_unreadable_tables_are_named(tmp_path: Path) -> None:
         records_from_table(tmp_path / "nothere.csv")
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["0001.png", "0002.png", "0003.png"], True),
-        (["f9.png", "f10.png"], True),
-        (["case3_f0.png", "case3_f5.png", "case3_f10.png"], True),
-        (["0001.png"], False),
-        (["000_HC.png", "002_HC.png", "003_HC.png"], False),
-        (["ALWI_000.png", "ANFO_001.png"], False),
-        (["1_1.png", "2_2.png"], False),
-        (["1.png", "01.png"], False),
-        (["1.png", "2.jpg"], False),
-        (["left.png", "right.png"], False),
-    ],
-)
-def test_numbered_in_sequence(names: list[str], expected: bool) -> None:
-    assert numbered_in_sequence(names) is expected
-
-
-def test_bare_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root = tmp_path / "clips"
-    names = "p1/a.MP4 p1/b.nii.gz p2/cine/f1.png p2/cine/f2.png p2/left.png p2/right.png p3/1.png p3/2.png p3/c.gif"
-    ignored = "README.md labels.txt .hidden.mp4 .cache/z.mp4 p1/notes p1/mask.csv p1/b.raw"
-    for name in (names + " " + ignored).split():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    for name in ("p1/IM_0001", "p1/1.2.840.113"):
-        (root / name).write_bytes(bytes(128) + b"DICM" + bytes(8))
-    with caplog.at_level(logging.WARNING):
-        records = records_from_folder(root)
-    assert "the patient of 10 of 10 items is unknown" in caplog.text
-    expected = (
-        "p1/1.2.840.113 p1/IM_0001 p1/a.MP4 p1/b.nii.gz p2/cine p2/left.png p2/right.png p3/1.png p3/2.png p3/c.gif"
-    )
-    assert [record["image"] for record in records] == expected.split()
-    assert len({record["patient_id"] for record in records}) == 10
-    assert all("label" not in record for record in records)
-
-
-def test_first_level_is_taken_only_when_asked(tmp_path: Path) -> None:
-    for name in ("covid/a.mp4", "covid/deep/b.mp4", "frames/1.png", "frames/2.png", "c.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    labels = {r["image"]: r.get("label") for r in records_from_folder(tmp_path, label_from_folder=True)}
-    assert labels == {"covid/a.mp4": "covid", "covid/deep/b.mp4": "covid", "frames": "frames", "c.mp4": None}
-    patients = [r["patient_id"] for r in records_from_folder(tmp_path, patient_from_folder=True)]
-    name = tmp_path.name
-    assert patients == [f"{name}/unknown:c.mp4", f"{name}/covid", f"{name}/covid", f"{name}/frames"]
-
-
-def test_folder_without_clips(tmp_path: Path) -> None:
-    (tmp_path / "README.md").touch()
-    with pytest.raises(InputError, match="nothing to read"):
-        records_from_folder(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        records_from_folder(tmp_path / "nothere")
-
-
 def test_covid_blues(ultrasound_data: Path) -> None:
     records = records_from_table(ultrasound_data / "covid_blues" / "labels.csv")
     assert len(records) == 148
@@ -196,7 +137,3 @@ def test_breast_stills_have_no_video(ultrasound_data: Path) -> None:
     assert len({r["video_id"] for r in records}) == len(records) == 68
     assert len({r["patient_id"] for r in records}) == 29
     assert records[0]["mask"] == "masks/ALWI_000.png"
-
-
-def test_dicom_files_as_a_bare_folder(ultrasound_data: Path) -> None:
-    assert len(records_from_folder(ultrasound_data / "dicom_us" / "files")) == 17
