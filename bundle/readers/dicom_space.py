@@ -29,7 +29,7 @@ def space(dataset: Dataset, width: int, height: int, path: Path) -> dict[str, An
         x0, y0, x1, y1 = (int(corner) for corner in corners)
         beyond = beyond or x1 > width or y1 > height  # Max is the last pixel, but many write one more
         box = [min(x0, width), min(y0, height), min(x1 + 1, width), min(y1 + 1, height)]
-        deltas = [abs(n) * 10.0 for name in ("PhysicalDeltaY", "PhysicalDeltaX") for n in numbers(item.get(name))]
+        deltas = [abs(n) * 10.0 for name in ("PhysicalDeltaY", "PhysicalDeltaX") for n in numbers(item, name)]
         units = (item.get("PhysicalUnitsYDirection"), item.get("PhysicalUnitsXDirection"))
         calibrated = units == (_CM, _CM) and len(deltas) == 2 and min(deltas) > 0
         regions.append(
@@ -52,7 +52,7 @@ def space(dataset: Dataset, width: int, height: int, path: Path) -> dict[str, An
     if kept:
         found["regions"] = kept
     flat = [r["spacing"] for r in kept if r["spatial_format"] == _TWO_D and r["spacing"] is not None]
-    pixel = numbers(dataset.get("PixelSpacing"))
+    pixel = numbers(dataset, "PixelSpacing")
     if flat:
         found["spacing"] = flat[0]
     elif not beyond and len(pixel) == 2 and min(pixel) > 0:
