@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts/benchmark_readers.py"
 def benchmark():
     spec = importlib.util.spec_from_file_location("benchmark_readers", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
     spec.loader.exec_module(module)
     return module
 
