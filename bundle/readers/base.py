@@ -12,13 +12,17 @@ are):
 ``n_frames``
     int, frames in the file, however many of them were asked for.
 ``frame_times``
-    float64 array, one entry for each frame handed out: seconds since the first frame of the file.
+    float64 array, one entry for each frame handed out: seconds since the first frame of the file (DICOM: see
+    `dicom_times`).
 ``spacing``
-    ``(row, col)``: mm from one pixel to the next down and to the right.
+    ``(row, col)``: mm from one pixel to the next down and to the right (DICOM: see `dicom_space`).
 ``regions``
-    DICOM only. A list of dicts, one for each ultrasound region: ``box`` ``[x0, y0, x1, y1]`` in whole pixels, x1 and y1
-    just past the last column and row, clipped to the frame; ``spatial_format`` int (0018,6012: 1 is 2-D, 2 M-mode,
-    3 spectral, 4 waveform, 5 graphics); ``spacing`` ``(row, col)`` mm, or None.
+    DICOM only. A list of dicts, one for each ultrasound region with an area in the frame: ``box`` ``[x0, y0, x1, y1]``
+    in whole pixels, x1 and y1 just past the last column and row, clipped to the frame; ``kind``, which RegionDataType
+    (0018,6014) and RegionSpatialFormat (0018,6012) together say: ``"2d"`` (tissue or flow), ``"m-mode"``,
+    ``"spectral"`` (Doppler), ``"waveform"`` (ECG, pulse and other traces), ``"graphics"`` (text, grey and colour bars)
+    or ``"unknown"``; ``spatial_format`` int, the second of the two as it stands in the file; ``spacing`` ``(row, col)``
+    mm of a 2-D region, or None.
 ``photometric_interpretation``, ``transfer_syntax``
     DICOM only. Of the file as stored; the frames handed out are grey (C = 1) or RGB (C = 3) in any case.
 

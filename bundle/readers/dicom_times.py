@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .dicom_values import numbers
+from .dicom_values import numbers, value
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -72,11 +72,8 @@ def frame_times(dataset: Dataset, count: int, path: Path) -> np.ndarray | None:
 
 
 def _in_order_of_trust(dataset: Dataset) -> list[str]:
-    try:
-        pointer = dataset.get("FrameIncrementPointer")
-    except Exception:  # a damaged value, of which pydicom makes one of many errors
-        pointer = None
-    named = [tag for tag in (pointer if isinstance(pointer, Iterable) else [pointer]) if tag is not None]
+    pointer = value(dataset, "FrameIncrementPointer")
+    named = pointer if isinstance(pointer, Iterable) else [pointer]
     timed = [tag for tag in named if tag in (_FRAME_TIME, _FRAME_TIME_VECTOR)]
     times = ["FrameTime", "FrameTimeVector"] if timed[:1] == [_FRAME_TIME] else ["FrameTimeVector", "FrameTime"]
     return times + _RATES

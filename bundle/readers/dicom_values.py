@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers out of DICOM attributes."""
+"""Values of DICOM attributes as they are found in the wild."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+def value(dataset: Dataset, name: str) -> Any:
+    """The value of an attribute, None when it is missing, empty or too damaged for pydicom."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's on the form of a value, which quote it
+        try:
+            return dataset.get(name)
+        except Exception:  # of many kinds
+            return None
+
+
 def numbers(dataset: Dataset, name: str) -> list[float]:
-    """The numbers of an attribute, [] when it is missing, empty or not all of it can be read as numbers.
+    """The numbers of an attribute, [] when there is none or one of them cannot be read as a number.
 
     A comma counts as the decimal point, as some writers have it. NaN and infinities are handed out as they are.
     """
+    found = value(dataset, name)
+    values = found if isinstance(found, Iterable) and not isinstance(found, str | bytes) else [found]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's, on the form of the value
-            value: Any = dataset.get(name)
-        values = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
         return [float(str(one).replace(",", ".")) for one in values if one is not None]
-    except Exception:  # pydicom raises many kinds on damaged values
+    except ValueError:
         return []

@@ -77,7 +77,11 @@ def test_dicom_tables(ultrasound_data: Path) -> None:
             width, height = int(row["width"]), int(row["height"])
             ends = [min(bounds[2] + 1, width), min(bounds[3] + 1, height)]
             assert cine.meta["regions"][flat[0]]["box"] == bounds[:2] + ends
-            assert len(cine.meta["regions"]) == int(row["n_us_regions"])
+            kinds = {"1": "2d", "4": "waveform"}
+            every = zip(row["region_bounds"].split(";"), row["region_spatial_formats"].split(";"), strict=True)
+            # one file has an ECG region that begins and ends at column 743
+            expected = [kinds[form] for bounds, form in every if bounds.split(",")[0] != bounds.split(",")[2]]
+            assert [r["kind"] for r in cine.meta["regions"]] == expected
         else:
             assert "spacing" not in cine.meta
 
