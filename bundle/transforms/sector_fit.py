@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-FIT_VERSION = 1  # goes up with every change that can move a box, so that cached frames are cropped anew
+FIT_VERSION = 2  # goes up with every change that can move a box, so that cached frames are cropped anew
 MAX_FRAMES = 24  # evenly spaced frames that are looked at
 WORKING_SIDE = 256  # pixels of the longer side while looking; twice that for stills, where shape is all there is
 FEWEST_MOVING = 3  # frames from which movement counts
@@ -47,8 +47,7 @@ def find_sector(frames: np.ndarray, regions: Sequence[Mapping[str, Any]] | None 
 
     Args:
         frames: ``(T, H, W)`` uint8; T = 1 for a still.
-        regions: ultrasound regions, each with ``box`` (xyxy pixels) and ``spatial_format`` (RegionSpatialFormat,
-            DICOM (0018,6012); 1 is 2-D).
+        regions: ultrasound regions, each with ``box`` (xyxy pixels) and ``kind`` (``"2d"`` counts).
 
     The box is the 2-D region's when there is one that lies in the frame, holds something lit and does not contradict
     the frames; otherwise the box around the largest moving (in a still: lit) area. The mask is the convex hull of that
@@ -89,7 +88,7 @@ def _region_box(frames: np.ndarray, regions: Sequence[Mapping[str, Any]], found:
     for region in regions:
         x0, y0, x1, y1 = (round(float(v)) for v in region["box"])
         x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-        if int(region.get("spatial_format") or 0) == 1 and x1 - x0 >= 0.05 * width and y1 - y0 >= 0.05 * height:
+        if region.get("kind") == "2d" and x1 - x0 >= 0.05 * width and y1 - y0 >= 0.05 * height:
             boxes.append((x0, y0, x1, y1))
     if not boxes:
         return None

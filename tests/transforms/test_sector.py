@@ -99,8 +99,8 @@ def test_the_dark_inside_of_a_sector_is_kept() -> None:
 def test_a_region_is_the_box() -> None:
     frames, _ = screen()
     regions = [
-        {"box": [10, 280, 300, 300], "spatial_format": 4, "spacing": None},
-        {"box": [20, 30, 372, 290], "spatial_format": 1, "spacing": (0.2, 0.2)},
+        {"box": [10, 280, 300, 300], "kind": "waveform", "spacing": None},
+        {"box": [20, 30, 372, 290], "kind": "2d", "spacing": (0.2, 0.2)},
     ]
     fit = find_sector(frames, regions)
     assert (fit.box, fit.source) == ((20, 30, 372, 290), "region")
@@ -125,7 +125,7 @@ def test_a_region_is_the_box() -> None:
 )
 def test_a_region_is_clipped_or_ignored(box: list[int], expected: tuple[int, ...] | None) -> None:
     frames, sector = screen()
-    fit = find_sector(frames, [{"box": box, "spatial_format": 1}])
+    fit = find_sector(frames, [{"box": box, "kind": "2d"}])
     if expected is None:
         assert fit.source == "frames"
         assert np.abs(np.subtract(fit.box, bounds(sector))).max() <= 5
@@ -138,7 +138,7 @@ def test_of_two_regions_the_better_lit_one_is_taken() -> None:
     frames = np.zeros((6, 100, 220), np.uint8)
     frames[:, 10:90, 10:100] = rng.integers(5, 60, (6, 80, 90))
     frames[:, 10:60, 120:160] = rng.integers(5, 60, (6, 50, 40))
-    regions = [{"box": b, "spatial_format": 1} for b in ([110, 0, 220, 100], [0, 0, 105, 100])]
+    regions = [{"box": b, "kind": "2d"} for b in ([110, 0, 220, 100], [0, 0, 105, 100])]
     assert find_sector(frames, regions).box == (0, 0, 105, 100)
 
 

@@ -108,7 +108,7 @@ def test_the_region_of_a_dicom_file_is_the_box(ultrasound_data: Path, name: str)
     assert regions
     fit = find_sector(grey, regions)
     assert fit.source == "region"
-    assert list(fit.box) == list(next(r["box"] for r in regions if r["spatial_format"] == 1))
+    assert list(fit.box) == list(next(r["box"] for r in regions if r["kind"] == "2d"))
 
 
 def test_clips_that_are_cropped_already_stay_nearly_whole(ultrasound_data: Path) -> None:
