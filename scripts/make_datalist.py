@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,59 @@ from bundle.data import (
     write_datalist,
 )
 from bundle.data.datalist import PARTS
+from bundle.data.prefixes import records_by_prefix
+from bundle.data.presets import PRESETS, Preset, find_preset
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.keys import Keys
+
+NO_PRESET = Preset("", "", "")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, write the datalist and show what is in it."""
     args = _parse(arguments)
+    if args.list_presets:
+        print(presets_table())
+        return
+    preset = find_preset(args.preset) if args.preset else NO_PRESET
     folder = Path(args.dataset_dir)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: expected the data folder")
-    records = _read(folder, args)
+    fold_column = args.fold_column or (None if args.parts or args.folds else preset.fold_column)
+    records = _read(folder, args, preset, fold_column)
     seed: int | None = args.seed
-    if args.folds or args.fold_column:
+    if args.folds or fold_column:
         if args.folds:
             records = split_folds(records, args.folds, args.seed)
         else:
-            records, seed = _with_fold(records, folder, args.fold_column), None
+            records, seed = _with_fold(records, folder, fold_column), None
         check_disjoint(by_fold(records))
         parts = {"training": records}
     else:
-        parts = split_parts(records, dict(zip(PARTS, args.parts, strict=True)) if args.parts else None, args.seed)
+        shares = args.parts or preset.parts
+        parts = split_parts(records, dict(zip(PARTS, shares, strict=True)) if shares else None, args.seed)
         check_disjoint(parts)
-    content = datalist_content(parts, name=folder.resolve().name, seed=seed)
+    description = f"{preset.about}; licence: {preset.licence}" if args.preset else None
+    content = datalist_content(
+        parts, name=folder.resolve().name, description=description, seed=seed, classes=preset.classes
+    )
     output = Path(args.output) if args.output else folder / "datalist.json"
     write_datalist(output, content, overwrite=args.overwrite)
+    if description:
+        print(f"{preset.name}: {description}")
     print(summary(by_fold(records) if len(parts) == 1 else parts, content["labels"]))
     print(f"written to {output}")
+
+
+def presets_table() -> str:
+    """A table of the known data sets: where the class stands, and how they are split."""
+    rows = [["preset", "class", "split", "what it is"]]
+    for preset in PRESETS.values():
+        label = " ".join(preset.prefixes) if preset.prefixes else " or ".join(preset.label_columns)
+        shares = " ".join(f"{share:g}" for share in preset.parts or ()) or "usual parts"
+        split = f"column {preset.fold_column}" if preset.fold_column else shares
+        rows.append([preset.name, label, split, f"{preset.about} ({preset.licence})"])
+    return _aligned(rows, str.ljust)
 
 
 def summary(parts: dict[str, list[dict[str, Any]]], labels: list[str]) -> str:
@@ -56,26 +82,40 @@ def summary(parts: dict[str, list[dict[str, Any]]], labels: list[str]) -> str:
         classes = [record.get(Keys.LABEL) for record in records]
         patients = len({record[Keys.PATIENT_ID] for record in records})
         rows.append([name, *(str(n) for n in (patients, len(records), *map(classes.count, [*labels, None])))])
+    return _aligned(rows, str.rjust)
+
+
+def _aligned(rows: list[list[str]], justify: Callable[[str, int], str]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join("  ".join(map(justify, row, widths)).rstrip() for row in rows)
 
 
-def _read(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+def _read(folder: Path, args: argparse.Namespace, preset: Preset, fold_column: str | None) -> list[dict[str, Any]]:
     table = folder / "labels.csv"
+    from_folder = args.patient_from_folder or args.label_from_folder
     if not table.exists():
-        if args.where or args.fold_column or args.patient_column:
-            raise InputError(f"{table}: not there: --where, --patient-column and --fold-column choose from a table")
+        if args.where or args.fold_column or args.patient_column or args.label_column:
+            raise InputError(
+                f"{table}: not there: --where, --label-column, --patient-column and --fold-column choose from a table"
+            )
+        if args.preset and (from_folder or not preset.prefixes):
+            reads = "the names of the videos alone" if preset.prefixes else "this table"
+            raise InputError(f"{table}: not there: the preset {preset.name} goes by {reads}")
+        if preset.prefixes:
+            return records_by_prefix(folder, preset.prefixes)
         return records_from_folder(
             folder, patient_from_folder=args.patient_from_folder, label_from_folder=args.label_from_folder
         )
-    if args.patient_from_folder or args.label_from_folder:
-        raise InputError(f"{table}: is there: --patient-from-folder and --label-from-folder are for folders without it")
+    if from_folder or preset.prefixes:
+        given = f"--preset {preset.name} is" if preset.prefixes else "--patient-from-folder and --label-from-folder are"
+        raise InputError(f"{table}: is there: {given} for folders without it")
+    label_column = preset.label_columns[0] if args.label_column is None else args.label_column
     return records_from_table(
         table,
-        label_column=args.label_column or None,
-        patient_column=args.patient_column,
-        fold_column=args.fold_column,
-        where=dict(args.where),
+        label_column=label_column or None,
+        patient_column=args.patient_column or preset.patient_column,
+        fold_column=fold_column,
+        where={**preset.where, **dict(args.where)},
     )
 
 
@@ -99,13 +139,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=f"{__doc__} Reads labels.csv of the folder (columns: file, and label, video_id, patient_id or "
         "group_id where known), or takes all clips below the folder if there is no such table.",
-        epilog="example: python scripts/make_datalist.py data/pocus_lung --where probe=convex "
-        "--where label=covid,pneumonia,regular --fold-column fold",
+        epilog="examples: python scripts/make_datalist.py data/pocus_lung --preset pocus_lung; python "
+        "scripts/make_datalist.py data/mine --where probe=convex --where label=covid,regular --folds 5",
     )
     add = parser.add_argument
-    add("dataset_dir", help="the data folder")
+    add("dataset_dir", nargs="?", help="the data folder")
+    add("--preset", metavar="NAME", help="read the folder as this known data set; the options below count before it")
+    add("--list-presets", action="store_true", help="show the known data sets")
     add("--output", help="the datalist to write (default: datalist.json in the data folder)")
-    add("--label-column", default="label", help="column with the class names; '' for none (default: label)")
+    add("--label-column", help="column with the class names; '' for none (default: label)")
     add("--patient-column", help="column that must never be in two parts (default: group_id, else patient_id)")
     add(
         "--where",
@@ -129,7 +171,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--patient-from-folder", action="store_true", help="without a table: first folder level is the patient")
     add("--label-from-folder", action="store_true", help="without a table: first folder level is the class")
     add("--overwrite", action="store_true", help="replace a datalist that is there")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.dataset_dir and not args.list_presets:
+        parser.error("name the data folder, or ask for --list-presets")
+    return args
 
 
 if __name__ == "__main__":

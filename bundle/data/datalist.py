@@ -47,14 +47,23 @@ class Datalist:
 
 
 def datalist_content(
-    parts: Mapping[str, Sequence[Record]], *, name: str, description: str | None = None, seed: int | None = None
+    parts: Mapping[str, Sequence[Record]],
+    *,
+    name: str,
+    description: str | None = None,
+    seed: int | None = None,
+    classes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a datalist file holds: name, sorted class names, seed, and the records of the three parts."""
+    """What a datalist file holds: name, class names, seed, and the records of the three parts.
+
+    The class names are those that occur, in the order of ``classes``; what is not among these follows sorted.
+    """
     records = [record for part in parts.values() for record in part]
     content: dict[str, Any] = {"name": name}
     if description:
         content["description"] = description
-    content["labels"] = sorted({record[Keys.LABEL] for record in records if record.get(Keys.LABEL)})
+    found = {record[Keys.LABEL] for record in records if record.get(Keys.LABEL)}
+    content["labels"] = [label for label in classes if label in found] + sorted(found - set(classes))
     if seed is not None:
         content["seed"] = seed
     content.update({part: list(parts.get(part, [])) for part in PARTS})
@@ -154,8 +163,11 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}): expected a datalist file") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}): expected a datalist file") from error
-    if not isinstance(content, dict) or not any(isinstance(content.get(part), list) for part in PARTS):
+    if not isinstance(content, dict) or not any(content.get(part) is not None for part in PARTS):
         raise InputError(f"{path}: no list of records: expected at least one of {', '.join(PARTS)}")
+    for part in PARTS:
+        if not isinstance(content.get(part), list | None):
+            raise InputError(f"{path}: {part!r} is {content[part]!r}: expected a list of records")
     return content
 
 
@@ -168,9 +180,14 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path) -> Datalist
     labels = content.get("labels", datalist_content(raw, name="")["labels"])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{source}: 'labels' is {labels!r}: expected a list of class names")
+    if len(set(labels)) < len(labels):
+        raise InputError(f"{source}: 'labels' is {labels!r}: expected each class once")
     index = {label: i for i, label in enumerate(labels)}
     parts = {part: [_resolve_record(record, index, source, folder) for record in raw[part]] for part in PARTS}
-    check_disjoint(parts)
+    try:
+        check_disjoint(parts)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     everything = [record for part in PARTS for record in parts[part]]
     if not everything:
         raise InputError(f"{source}: no records: expected at least one in {', '.join(PARTS)}")
