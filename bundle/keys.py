@@ -13,19 +13,23 @@ class Keys:
     # record (a line of the datalist)
     IMAGE = "image"  # path in the datalist; frames once loaded
     LABEL_NAME = "label_name"  # class name, beside the index
-    LABEL = "label"  # class name in the datalist; class index (or UNLABELLED) in a batch
+    LABEL = "label"  # class name in the datalist; class index (or UNLABELLED) in a batch, (B,) or one a view (B, 2)
     VIDEO_ID = "video_id"
     PATIENT_ID = "patient_id"  # the unit that must never be in two parts
     FOLD = "fold"
-    PART = "part"  # "gallery" or "query" in a probe
+    PART = "part"  # GALLERY or QUERY in a probe
 
     # sample and batch
-    VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch
+    INDEX = "index"  # place in the data set
+    PARTNERS = "partners"  # functions that give the items of the patient's other videos
+    VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch; a pair, then extra negatives
     FRAME_TIMES = "frame_times"  # (T,) seconds
     FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
     PAIR_FRAMES = "pair_frames"  # (V, K) frame indices of each view
     PAIR_MIXING = "pair_mixing"  # (V, K) mixing weights of each view
     PAIR_WEIGHT = "pair_weight"  # weight of the pair in the contrastive loss
+    PAIR_INDEX = "pair_index"  # (V,) place in the data set of the video that each view is of
+    NEGATIVE_MASK = "negative_mask"  # (V - 2,) or (B, V - 2): which of the extra negatives are there
 
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
@@ -35,3 +39,6 @@ class Keys:
 
 UNLABELLED = -1
 """Class index of an item without a label."""
+
+GALLERY, QUERY = "gallery", "query"
+"""The parts of a probe: clips that are the reference, clips that are judged."""

@@ -30,7 +30,7 @@ from bundle.data import (
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
-from bundle.keys import Keys
+from bundle.keys import GALLERY, Keys
 from bundle.metrics import ProbeResult, markdown_table, summarise
 from bundle.networks import Encoder, load_encoder
 from bundle.transforms import EvenFramesd, preprocessing
@@ -210,7 +210,7 @@ def _figures(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _about(
     args: argparse.Namespace, records: list[dict[str, Any]], class_names: list[str], left_out: list[str]
 ) -> dict[str, Any]:
-    query = [record for record in records if record.get(Keys.PART) != "gallery"]
+    query = [record for record in records if record.get(Keys.PART) != GALLERY]
     labels = [class_names[record[Keys.LABEL]] for record in query]
     return {
         "name": Path(args.dataset_dir).resolve().name,

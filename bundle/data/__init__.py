@@ -16,6 +16,9 @@ from .disjoint import check_disjoint as check_disjoint
 from .folders import records_from_folder as records_from_folder
 from .frame_cache import CacheReport as CacheReport
 from .frame_cache import FrameCache as FrameCache
+from .frame_times import ASSUMED_FRAME_RATE as ASSUMED_FRAME_RATE
+from .frame_times import frame_seconds as frame_seconds
+from .frame_times import known_times as known_times
 from .phantom import ensure_phantom as ensure_phantom
 from .phantom import make_phantom as make_phantom
 from .records import records_from_table as records_from_table

@@ -26,8 +26,8 @@ def id_codes(ids: Iterable[str]) -> torch.Tensor:
 class PrepareViews(PrepareBatch):
     """Contrastive batch -> views ``(B, V, C, H, W)`` and a dict of targets.
 
-    Targets: class indices ``label`` ``(B,)``, ``video_id`` and ``patient_id`` as integer codes ``(B,)``, and
-    ``pair_weight`` ``(B,)`` when the batch has one.
+    Targets: class indices ``label`` ``(B,)`` or ``(B, 2)``, ``video_id`` and ``patient_id`` as integer codes ``(B,)``,
+    and, when the batch has them, ``pair_weight`` ``(B,)`` and ``negative_mask`` ``(B, V - 2)``.
 
     Raises:
         InputError: a batch of one clip, which has no negatives.
@@ -50,8 +50,7 @@ class PrepareViews(PrepareBatch):
             Keys.VIDEO_ID: id_codes(batchdata[Keys.VIDEO_ID]),
             Keys.PATIENT_ID: id_codes(batchdata[Keys.PATIENT_ID]),
         }
-        if Keys.PAIR_WEIGHT in batchdata:
-            targets[Keys.PAIR_WEIGHT] = batchdata[Keys.PAIR_WEIGHT]
+        targets |= {name: batchdata[name] for name in (Keys.PAIR_WEIGHT, Keys.NEGATIVE_MASK) if name in batchdata}
         views = batchdata[Keys.VIEWS].to(device=device, non_blocking=non_blocking, **kwargs)
         return views, {name: value.to(device=device, non_blocking=non_blocking) for name, value in targets.items()}
 

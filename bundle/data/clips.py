@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import InputError
-from ..keys import Keys
+from ..keys import GALLERY, QUERY, Keys
 from .datalist import Datalist
 from .frame_cache import FrameCache
+from .frame_times import ASSUMED_FRAME_RATE, known_times
 from .records import Record
+
+logger = logging.getLogger(__name__)
 
 
 def keep_readable(datalist: Datalist, cache: FrameCache) -> Datalist:
     """Fills the cache with every clip of the datalist and leaves out what cannot be read (the log names each).
+
+    The log also says of how many cines of the training part the frame times are not known.
 
     Raises:
         InputError: nothing can be read, or nothing of the training part.
@@ -26,11 +32,24 @@ def keep_readable(datalist: Datalist, cache: FrameCache) -> Datalist:
     )
     if not training:
         raise InputError(f"{datalist.name}: none of {len(datalist.training)} training clips can be read; see above why")
+    _log_unknown_times(training, cache)
     return replace(datalist, training=training, validation=validation, testing=testing)
 
 
+def _log_unknown_times(records: Sequence[Record], cache: FrameCache) -> None:
+    lengths = [cache.frames(record).shape[1] for record in records]
+    unknown = sum(
+        length > 1 and known_times(cache.meta(record).get(Keys.FRAME_TIMES), length) is None
+        for record, length in zip(records, lengths, strict=True)
+    )
+    if unknown:
+        logger.info(
+            "%d of %d training clips do not say when their frames were taken: where a gap between frames is in "
+            "seconds, they are taken as %g frames a second",
+            *(unknown, len(records), ASSUMED_FRAME_RATE),
+        )
+
+
 def gallery_and_query(gallery: Sequence[Record], query: Sequence[Record]) -> list[Record]:
-    """The records of a probe, each marked as reference (``part`` is "gallery") or as judged ("query")."""
-    return [{**record, Keys.PART: "gallery"} for record in gallery] + [
-        {**record, Keys.PART: "query"} for record in query
-    ]
+    """The records of a probe, each marked as reference (``part`` is ``GALLERY``) or as judged (``QUERY``)."""
+    return [{**record, Keys.PART: GALLERY} for record in gallery] + [{**record, Keys.PART: QUERY} for record in query]

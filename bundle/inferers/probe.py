@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..keys import UNLABELLED, Keys
+from ..keys import GALLERY, QUERY, UNLABELLED, Keys
 from ..metrics import ProbeFrames, ProbeResult, per_frame, probe_out_of_fold, probe_split
 
 KINDS = ("linear", "knn")
@@ -18,7 +18,7 @@ KINDS = ("linear", "knn")
 def probe_records(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The records a probe is made of: those with a label (class index) and with a part or else a fold.
 
-    Records marked as ``part`` "gallery" or "query" make a split; otherwise those with a ``fold`` are judged out of
+    Records marked as ``part`` ``GALLERY`` or ``QUERY`` make a split; otherwise those with a ``fold`` are judged out of
     fold.
 
     Raises:
@@ -51,7 +51,7 @@ def probe_features(
     frames = ProbeFrames.from_clips(features, records)
     if Keys.PART in records[0]:
         parts = per_frame([record[Keys.PART] for record in records], features)
-        gallery, query = (frames.where([part == name for part in parts]) for name in ("gallery", "query"))
+        gallery, query = (frames.where([part == name for part in parts]) for name in (GALLERY, QUERY))
         return {kind: probe_split(gallery, query, kind, class_names) for kind in KINDS}
     folds = per_frame([str(record[Keys.FOLD]) for record in records], features)
     return {kind: probe_out_of_fold(frames, folds, kind, class_names) for kind in KINDS}

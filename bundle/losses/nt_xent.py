@@ -19,6 +19,9 @@ class NTXentLoss(nn.Module):
     the cosine similarity s. The result is the mean over anchors (Chen et al., SimCLR, ICML 2020, arXiv 2002.05709,
     equation 1; USCL, arXiv 2011.13066, equation 4).
 
+    Views after the first two are extra negatives: never anchors, compared with every anchor, also with those of their
+    own item, whatever the masks say (the hard negatives of Basu et al., MICCAI 2022, arXiv 2207.13148).
+
     Differs from the papers: items of one video or one patient can be kept from being each other's negatives, pairs
     can carry weights, and the negatives come from all ranks of a distributed run.
 
@@ -60,41 +63,50 @@ class NTXentLoss(nn.Module):
         video: torch.Tensor | None = None,
         patient: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
+        negatives: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The loss as a scalar.
 
         Args:
-            projection: (B, 2, P), need not be normalised.
+            projection: (B, V, P), need not be normalised; V is 2, or more with extra negatives.
             video: (B,) integer ids; below 0 means unknown and equals nothing. Only used for masking.
             patient: (B,) integer ids in the same way.
             weights: (B,) weights of the pairs, 0 or more. The loss is then a weighted mean; 0 if all weights are 0.
+            negatives: (B, V - 2) bool, which of the extra negatives are there; all when not given.
 
         Raises:
             InputError: for other shapes, masking without ids, or batches of different size on the ranks.
         """
-        logits, positive = self.compare(projection, video=video, patient=patient)
+        logits, positive = self.compare(projection, video=video, patient=patient, negatives=negatives)
         return self.mean_loss(logits, positive, weights)
 
     def compare(
-        self, projection: torch.Tensor, *, video: torch.Tensor | None = None, patient: torch.Tensor | None = None
+        self,
+        projection: torch.Tensor,
+        *,
+        video: torch.Tensor | None = None,
+        patient: torch.Tensor | None = None,
+        negatives: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What each anchor is compared with, and which of it is the positive.
 
         Returns:
-            Similarities over the temperature (2B, 2N), -inf where nothing is compared, and the positives' columns
+            Similarities over the temperature (2B, V * N), -inf where nothing is compared, and the positives' columns
             (2B,). N is the number of items on all ranks. Rows and columns run over the items of view 1, then of
-            view 2.
+            view 2, columns then over those of the extra negatives.
         """
-        if projection.ndim != 3 or projection.shape[1] != 2:
-            raise InputError(f"projection: found shape {tuple(projection.shape)}, expected (batch, 2 views, features)")
-        items = projection.shape[0]
+        if projection.ndim != 3 or projection.shape[1] < 2:
+            raise InputError(
+                f"projection: found shape {tuple(projection.shape)}, expected (batch, 2 views or more, features)"
+            )
+        items, views = projection.shape[:2]
         across = self.gather and world_size() > 1
         if across:
             check_equal_batches(items, projection.device)
         with torch.autocast(projection.device.type, enabled=False):
             own = F.normalize(projection if projection.dtype == torch.float64 else projection.float(), dim=-1)
             everyone = gather(own) if across else own
-            anchors = own.transpose(0, 1).flatten(0, 1)
+            anchors = own[:, :2].transpose(0, 1).flatten(0, 1)
             logits = anchors @ everyone.transpose(0, 1).flatten(0, 1).T / self.temperature
 
         here = torch.arange(items, device=projection.device) + (rank() * items if across else 0)
@@ -106,7 +118,11 @@ class NTXentLoss(nn.Module):
             ("patient", self.mask_same_patient, patient),
         ):
             if wanted:
-                left_out |= self._same(name, ids, items, across).repeat(2, 2)
+                left_out |= self._same(name, ids, items, across).repeat(2, views)
+        if views > 2:
+            extra = here.repeat(2)[:, None] + len(everyone) * torch.arange(2, views, device=projection.device)
+            left_out.scatter_(1, extra, False)
+            left_out[:, 2 * len(everyone) :] |= ~self._there(negatives, items, views, across).to(left_out.device)
         left_out.scatter_(1, positive[:, None], False)
         left_out.scatter_(1, itself[:, None], True)
         return logits.masked_fill(left_out, float("-inf")), positive
@@ -137,3 +153,16 @@ class NTXentLoss(nn.Module):
             )
         everyone = gather(ids) if across else ids
         return (ids[:, None] == everyone[None, :]) & (ids[:, None] >= 0)
+
+    @staticmethod
+    def _there(negatives: torch.Tensor | None, items: int, views: int, across: bool) -> torch.Tensor:
+        """(1, (V - 2) * N): which extra negatives are there, in the order of `compare`'s columns."""
+        if negatives is None:
+            negatives = torch.ones(items, views - 2, dtype=torch.bool)
+        if negatives.shape != (items, views - 2) or negatives.dtype != torch.bool:
+            raise InputError(
+                f"extra negatives: found {negatives.dtype} of shape {tuple(negatives.shape)}, expected one bool for "
+                f"each of {items} items and {views - 2} views"
+            )
+        everyone = gather(negatives.byte()).bool() if across else negatives
+        return everyone.T.flatten()[None, :]

@@ -19,8 +19,8 @@ class SemiSupervisedContrastiveLoss(nn.Module):
     """``contrast + label_weight * (CE of view 1 + CE of view 2)``.
 
     Contrast is `NTXentLoss`; CE is the mean cross entropy over the items that have a label (USCL, Chen et al.,
-    MICCAI 2021, arXiv 2011.13066, equation 1, with lambda 0.2). Items with the label ``UNLABELLED`` take part in the
-    contrast only.
+    MICCAI 2021, arXiv 2011.13066, equation 1, with lambda 0.2). Items with the label ``UNLABELLED``, and views after
+    the first two (extra negatives), take part in the contrast only.
 
     Differs from the paper: a batch without any label has a label part of exactly 0 with finite gradients, where the
     released code gives NaN. In a distributed run the mean is over the labelled items of all ranks.
@@ -54,16 +54,20 @@ class SemiSupervisedContrastiveLoss(nn.Module):
         """The loss as a scalar.
 
         Args:
-            outputs: of `ContrastiveNet`: ``Keys.PROJECTION`` (B, 2, P) and, if it classifies, ``Keys.LOGITS``
-                (B, 2, K).
-            targets: ``Keys.LABEL`` (B,) class indices, needed with logits; optional ``Keys.VIDEO_ID`` and
-                ``Keys.PATIENT_ID`` (B,) integer ids, ``Keys.PAIR_WEIGHT`` (B,).
+            outputs: of `ContrastiveNet`: ``Keys.PROJECTION`` (B, V, P) and, if it classifies, ``Keys.LOGITS``
+                (B, V, K); V is 2, or more with extra negatives.
+            targets: ``Keys.LABEL`` class indices, needed with logits, (B,) or, where the two views are of two videos,
+                (B, 2); optional ``Keys.VIDEO_ID`` and ``Keys.PATIENT_ID`` (B,) integer ids, ``Keys.PAIR_WEIGHT``
+                (B,), ``Keys.NEGATIVE_MASK`` (B, V - 2).
 
         Raises:
             InputError: for logits without labels, labels that are no class, and what `NTXentLoss` refuses.
         """
         logits, positive = self.contrast.compare(
-            outputs[Keys.PROJECTION], video=targets.get(Keys.VIDEO_ID), patient=targets.get(Keys.PATIENT_ID)
+            outputs[Keys.PROJECTION],
+            video=targets.get(Keys.VIDEO_ID),
+            patient=targets.get(Keys.PATIENT_ID),
+            negatives=targets.get(Keys.NEGATIVE_MASK),
         )
         loss = self.contrast.mean_loss(logits, positive, targets.get(Keys.PAIR_WEIGHT))
         self.parts = {
@@ -77,28 +81,27 @@ class SemiSupervisedContrastiveLoss(nn.Module):
 
     def _label_loss(self, logits: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
         """Sum over the two views of the mean cross entropy over labelled items; fills in its parts."""
-        items, views, classes = logits.shape
-        if label is None or label.shape != (items,):
+        items, _, classes = logits.shape
+        if label is None or label.shape not in ((items,), (items, 2)):
             found = "none" if label is None else f"shape {tuple(label.shape)}"
             raise InputError(
                 f"labels: found {found}, expected one class index for each of {items} items (or {UNLABELLED}); "
                 f"put them into the batch or set num_classes of the network to 0"
             )
-        labelled = label != UNLABELLED
         if not bool(((label >= UNLABELLED) & (label < classes)).all()):
             raise InputError(
                 f"labels: found {int(label.min())} to {int(label.max())}, expected 0 to {classes - 1} (or "
                 f"{UNLABELLED}); num_classes of the network must be the number of classes"
             )
-        every_view = label.repeat_interleave(views)
+        pair, label = logits[:, :2], label.reshape(items, -1).expand(-1, 2)
+        labelled = label != UNLABELLED
         with torch.autocast(logits.device.type, enabled=False):
-            flat = logits.flatten(0, 1)
-            flat = flat if flat.dtype == torch.float64 else flat.float()
-            summed = F.cross_entropy(flat, every_view, ignore_index=UNLABELLED, reduction="sum")
+            pair = pair if pair.dtype == torch.float64 else pair.float()
+            losses = F.cross_entropy(pair.mT, label, ignore_index=UNLABELLED, reduction="none")
         # Over the items of all ranks, so that the gradient averaged over ranks is that of the whole batch.
-        loss = world_size() * summed / total(labelled.sum()).clamp(min=1)
+        loss = world_size() * (losses.sum(dim=0) / total(labelled.sum(dim=0)).clamp(min=1)).sum()
         self.parts["label"] = loss.detach()
         if bool(labelled.any()):
-            right = logits.detach().argmax(dim=-1) == label[:, None]
+            right = pair.detach().argmax(dim=-1) == label
             self.parts["label_accuracy"] = right[labelled].float().mean()
         return loss

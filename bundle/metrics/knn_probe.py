@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..keys import UNLABELLED, Keys
+from ..keys import GALLERY, QUERY, UNLABELLED, Keys
 from .clip_features import ClipFeatures, predicted_features
 from .probe_result import ProbeResult
 from .protocol import ProbeFrames, probe_split
 
 logger = logging.getLogger(__name__)
-
-GALLERY, QUERY = "gallery", "query"
 
 
 class KNNProbe(ClipFeatures):

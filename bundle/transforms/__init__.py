@@ -3,7 +3,9 @@ from .frames import EvenFramesd as EvenFramesd
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
 from .load import LoadCined as LoadCined
-from .pair_rules import PAIR_PRESETS as PAIR_PRESETS
+from .pair_presets import PAIR_PRESETS as PAIR_PRESETS
+from .pair_presets import PairPreset as PairPreset
+from .pair_presets import pair_preset as pair_preset
 from .pair_rules import PairDraw as PairDraw
 from .pairs import RandPairViews as RandPairViews
 from .pairs import RandPairViewsd as RandPairViewsd

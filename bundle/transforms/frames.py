@@ -23,6 +23,12 @@ def even_indices(count: int, n_frames: int) -> np.ndarray:
     return ((np.arange(n_frames) + 0.5) * count / n_frames).astype(int)
 
 
+def network_input(images: torch.Tensor, mean: float, std: float, channels: int) -> torch.Tensor:
+    """Images ``(N, C, H, W)`` of 0 to 1 as ``(x - mean) / std``, grey ones repeated to ``channels``."""
+    images = (images - mean) / std
+    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
+
+
 class EvenFramesd(MapTransform):
     """Evenly spaced frames of the cine under ``keys``: adds ``frames`` and takes the cine out.
 
@@ -60,6 +66,5 @@ class EvenFramesd(MapTransform):
             )
         indices = even_indices(cine.shape[1], self.n_frames)
         chosen = torch.as_tensor(np.asarray(cine[:, indices]), dtype=torch.float32).movedim(1, 0)
-        frames = (chosen / 255 - self.mean) / self.std
-        sample[Keys.FRAMES] = frames.expand(-1, self.channels, -1, -1) if frames.shape[1] == 1 else frames
+        sample[Keys.FRAMES] = network_input(chosen / 255, self.mean, self.std, self.channels)
         return sample

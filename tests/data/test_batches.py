@@ -31,6 +31,9 @@ def test_views_and_targets():
     assert patient[0] == patient[1] != patient[2]
     weighted = PrepareViews()({**batch, Keys.PAIR_WEIGHT: torch.tensor([1.0, 0.5, 0.1])})[1]
     assert torch.equal(weighted[Keys.PAIR_WEIGHT], torch.tensor([1.0, 0.5, 0.1]))
+    there = torch.tensor([[True], [False], [True]])
+    three = {**batch, Keys.VIEWS: torch.rand(3, 3, 1, 4, 4), Keys.NEGATIVE_MASK: there}
+    assert torch.equal(PrepareViews()(three)[1][Keys.NEGATIVE_MASK], there)
 
 
 def test_frames_inferer_equals_frame_by_frame():

@@ -24,12 +24,12 @@ def main(rank: int, world: int, store: str, job_file: str, result: str) -> None:
     network.load_state_dict({"weight": job["weight"]})
     parallel = DistributedDataParallel(network)
     batch = len(job["x"]) // world
-    mine = {key: job[key][rank * batch : (rank + 1) * batch] for key in ("x", "video", "label", "weights")}
+    mine = {key: rows[rank * batch : (rank + 1) * batch] for key, rows in job.items() if key != "weight"}
     out: dict[str, torch.Tensor | str] = {}
 
-    def run(name, loss_of) -> None:
+    def run(name, loss_of, views="x") -> None:
         network.zero_grad()
-        loss = loss_of(parallel(mine["x"]))
+        loss = loss_of(parallel(mine[views]))
         loss.backward()
         mean = loss.detach().clone()
         distributed.all_reduce(mean)
@@ -38,6 +38,7 @@ def main(rank: int, world: int, store: str, job_file: str, result: str) -> None:
     run("plain", NTXentLoss(0.2))
     masked = NTXentLoss(0.2, mask_same_video=True)
     run("masked", lambda z: masked(z, video=mine["video"], weights=mine["weights"]))
+    run("extra", lambda z: masked(z, video=mine["video"], negatives=mine["there"]), views="three")
     run("alone", NTXentLoss(0.2, gather=False))
     semi = SemiSupervisedContrastiveLoss(0.2)
     run("semi", lambda z: semi({"projection": z, "logits": z[..., :3]}, {"label": mine["label"]}))

@@ -21,6 +21,8 @@ def job() -> dict[str, torch.Tensor]:
     random = torch.Generator().manual_seed(0)
     return {
         "x": torch.randn(6, 2, 5, generator=random, dtype=torch.float64),
+        "three": torch.randn(6, 3, 5, generator=random, dtype=torch.float64),
+        "there": torch.tensor([[True], [False], [True], [True], [False], [True]]),
         "weight": torch.randn(4, 5, generator=random, dtype=torch.float64),
         "video": torch.tensor([0, 1, 2, 0, -1, 2]),  # videos shared across the ranks
         "label": torch.tensor([0, -1, -1, 2, 1, 0]),  # one labelled item on the first rank, three on the second
@@ -45,9 +47,9 @@ def ranks(job, tmp_path_factory) -> list[dict]:
     return [torch.load(result, weights_only=True) for result in results]
 
 
-def whole(job, loss_of) -> tuple[torch.Tensor, torch.Tensor]:
+def whole(job, loss_of, views="x") -> tuple[torch.Tensor, torch.Tensor]:
     weight = job["weight"].clone().requires_grad_()
-    loss = loss_of(job["x"] @ weight.T)
+    loss = loss_of(job[views] @ weight.T)
     loss.backward()
     return loss.detach(), weight.grad
 
@@ -58,6 +60,10 @@ def whole_plain(z, job):
 
 def whole_masked(z, job):
     return NTXentLoss(0.2, mask_same_video=True)(z, video=job["video"], weights=job["weights"])
+
+
+def whole_extra(z, job):
+    return NTXentLoss(0.2, mask_same_video=True)(z, video=job["video"], negatives=job["there"])
 
 
 def whole_alone(z, job):
@@ -71,10 +77,16 @@ def whole_semi(z, job):
 
 @pytest.mark.parametrize(
     ("name", "loss_of"),
-    [("plain", whole_plain), ("masked", whole_masked), ("alone", whole_alone), ("semi", whole_semi)],
+    [
+        ("plain", whole_plain),
+        ("masked", whole_masked),
+        ("extra", whole_extra),
+        ("alone", whole_alone),
+        ("semi", whole_semi),
+    ],
 )
 def test_two_ranks_equal_one_process(job, ranks, name, loss_of):
-    loss, gradient = whole(job, lambda z: loss_of(z, job))
+    loss, gradient = whole(job, lambda z: loss_of(z, job), views="three" if name == "extra" else "x")
     assert gradient.abs().max() > 1e-3
     for one in ranks:
         torch.testing.assert_close(one[f"{name}.loss"], loss, rtol=1e-10, atol=1e-12)

@@ -14,14 +14,18 @@ from bundle.errors import InputError
 from bundle.losses import NTXentLoss
 
 
-def views(batch: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.randn(batch, 2, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+def views(batch: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float32, n_views: int = 2) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, n_views, dim, generator=random, dtype=torch.float64).to(dtype)
 
 
-def slow(projection, temperature, video=None, patient=None, weights=None) -> float:
-    """Equation 1 of SimCLR, one anchor and one comparison at a time, in Python floats."""
-    batch = len(projection)
-    vectors = {(i, v): [float(x) for x in projection[i, v]] for i in range(batch) for v in range(2)}
+def slow(projection, temperature, video=None, patient=None, weights=None, negatives=None) -> float:
+    """Equation 1 of SimCLR, one anchor and one comparison at a time, in Python floats.
+
+    Views from the third on are extra negatives of every anchor.
+    """
+    batch, n_views = projection.shape[:2]
+    vectors = {(i, v): [float(x) for x in projection[i, v]] for i in range(batch) for v in range(n_views)}
 
     def cosine(a, b):
         dot = sum(x * y for x, y in zip(a, b, strict=True))
@@ -32,10 +36,14 @@ def slow(projection, temperature, video=None, patient=None, weights=None) -> flo
 
     weighted, all_weights = 0.0, 0.0
     for (i, v), anchor in vectors.items():
+        if v > 1:
+            continue
         positive = cosine(anchor, vectors[i, 1 - v]) / temperature
         others = [positive]
-        for (j, _), other in vectors.items():
-            if j != i and not same(video, i, j) and not same(patient, i, j):
+        for (j, u), other in vectors.items():
+            if u > 1 and negatives is not None and not bool(negatives[j, u - 2]):
+                continue
+            if (j == i and u > 1) or (j != i and not same(video, i, j) and not same(patient, i, j)):
                 others.append(cosine(anchor, other) / temperature)
         top = max(others)
         loss = top + math.log(sum(math.exp(o - top) for o in others)) - positive
@@ -213,7 +221,53 @@ def test_memory_grows_with_the_batch_squared_and_not_with_the_features_too():
     assert seen.largest <= max((2 * batch) ** 2, 2 * batch * dim)
 
 
-@pytest.mark.parametrize("shape", [(4, 8), (4, 3, 8), (4, 2, 8, 1)])
+@pytest.mark.parametrize("n_views", [3, 4])
+@pytest.mark.parametrize("by_video", [False, True])
+@pytest.mark.parametrize("by_patient", [False, True])
+@pytest.mark.parametrize("some", [False, True])
+def test_extra_negatives_equal_the_loops(n_views, by_video, by_patient, some):
+    projection = views(7, 5, dtype=torch.float64, n_views=n_views)
+    there = torch.rand(7, n_views - 2, generator=torch.Generator().manual_seed(1)) < 0.5 if some else None
+    loss = NTXentLoss(0.2, mask_same_video=by_video, mask_same_patient=by_patient)
+    weights = torch.tensor([1, 0.5, 0, 2, 1, 1, 3.0])
+    found = loss(projection, video=VIDEO, patient=PATIENT, weights=weights, negatives=there)
+    given = (VIDEO if by_video else None, PATIENT if by_patient else None)
+    assert found.item() == pytest.approx(slow(projection, 0.2, *given, weights, there), rel=1e-6)
+    pair_only = slow(projection[:, :2], 0.2, *given, weights)
+    assert found.item() > pair_only + 1e-3, "more negatives, more loss"
+
+
+def test_no_extra_negative_there_is_the_loss_of_the_pairs():
+    projection = views(6, 5, n_views=4).requires_grad_()
+    loss = NTXentLoss(0.2)(projection, negatives=torch.zeros(6, 2, dtype=torch.bool))
+    torch.testing.assert_close(loss, NTXentLoss(0.2)(projection[:, :2]))
+    loss.backward()
+    assert projection.grad[:, 2:].abs().max() == 0 < projection.grad[:, :2].abs().min()
+
+
+def test_an_extra_negative_is_pushed_away_from_its_own_pair():
+    """Alone in the world: one item, its pair alike, its third view alike too."""
+    projection = torch.ones(1, 3, 4, dtype=torch.float64)
+    loss = NTXentLoss(0.5, mask_same_video=True, mask_same_patient=True)
+    one = torch.zeros(1, dtype=torch.long)
+    assert loss(projection, video=one, patient=one).item() == pytest.approx(math.log(2))
+    assert loss(projection, video=one, patient=one, negatives=torch.zeros(1, 1, dtype=torch.bool)).item() == 0
+
+
+def test_gradient_with_extra_negatives():
+    projection = views(3, 3, dtype=torch.float64, n_views=3).requires_grad_()
+    there, ids = torch.tensor([[True], [False], [True]]), torch.tensor([0, 0, 1])
+    masked = NTXentLoss(0.5, mask_same_video=True)
+    assert torch.autograd.gradcheck(lambda p: masked(p, video=ids, negatives=there), (projection,))
+
+
+@pytest.mark.parametrize("there", [torch.ones(4, 2, dtype=torch.bool), torch.ones(3, 1).bool(), torch.ones(4, 1)])
+def test_refuses_a_mask_that_does_not_fit(there):
+    with pytest.raises(InputError, match="extra negatives"):
+        NTXentLoss()(views(4, 8, n_views=3), negatives=there)
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (4, 1, 8), (4, 2, 8, 1)])
 def test_refuses_other_shapes(shape):
     with pytest.raises(InputError, match="2 views"):
         NTXentLoss()(torch.zeros(shape))

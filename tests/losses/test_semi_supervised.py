@@ -126,6 +126,40 @@ def test_ids_and_pair_weights_reach_the_contrast():
         assert not torch.isclose(expected, NTXentLoss(0.5)(outputs[Keys.PROJECTION], weights=weights))
 
 
+@pytest.mark.parametrize("labels", [[[0, 1], [2, 2], [-1, 1], [0, -1]], [[-1, -1], [-1, 2], [-1, 1], [-1, -1]]])
+def test_views_of_two_videos_have_a_label_each(labels):
+    outputs, _ = batch([0] * 4)
+    loss = SemiSupervisedContrastiveLoss()
+    loss(outputs, {Keys.LABEL: torch.tensor(labels)})
+    expected = 0.0
+    for view in range(2):
+        one_view = outputs[Keys.LOGITS][:, view : view + 1].repeat(1, 2, 1)
+        expected += slow_label_loss(one_view, [pair[view] for pair in labels]) / 2
+    assert loss.parts["label"].item() == pytest.approx(expected, rel=1e-6)
+    right = [
+        int(outputs[Keys.LOGITS][item, view].argmax()) == pair[view]
+        for item, pair in enumerate(labels)
+        for view in range(2)
+        if pair[view] != UNLABELLED
+    ]
+    assert loss.parts["label_accuracy"].item() == pytest.approx(sum(right) / len(right))
+
+
+def test_extra_negatives_reach_the_contrast_and_not_the_label_part():
+    outputs, targets = batch([0, 1, -1, 2])
+    random = torch.Generator().manual_seed(7)
+    third = {name: torch.randn(4, 1, value.shape[2], generator=random) for name, value in outputs.items()}
+    three = {name: torch.cat([value, third[name]], dim=1) for name, value in outputs.items()}
+    targets[Keys.NEGATIVE_MASK] = torch.tensor([[True], [False], [True], [True]])
+    two_loss, three_loss = SemiSupervisedContrastiveLoss(0.2), SemiSupervisedContrastiveLoss(0.2)
+    two_loss(outputs, {Keys.LABEL: targets[Keys.LABEL]})
+    three_loss(three, targets)
+    for part in ("label", "label_accuracy"):
+        assert three_loss.parts[part].item() == two_loss.parts[part].item()
+    expected = NTXentLoss(0.2)(three[Keys.PROJECTION], negatives=targets[Keys.NEGATIVE_MASK])
+    assert three_loss.parts["contrast"].item() == pytest.approx(expected.item())
+
+
 def test_gradient():
     outputs, targets = batch([0, -1, 2, 1], dtype=torch.float64)
     loss = SemiSupervisedContrastiveLoss(0.2, 0.7)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs: which frames, which weights, and that what is drawn is what is computed."""
+"""Pairs: that what is drawn is what is computed. The rules are tested in `test_pair_rules`."""
 
 from __future__ import annotations
 
@@ -11,62 +11,11 @@ from monai.transforms import Compose
 from bundle.errors import InputError
 from bundle.keys import Keys
 from bundle.transforms import PAIR_PRESETS, RandPairViews, RandPairViewsd, RandViewGeometry, RandViewIntensity
-from bundle.transforms.pair_rules import pair_preset
 
 
 def cine(n_frames: int, size: int = 8) -> np.ndarray:
     """Frame t has the grey value 10 t everywhere."""
     return np.broadcast_to(np.arange(n_frames, dtype=np.uint8)[None, :, None, None] * 10, (1, n_frames, size, size))
-
-
-def draws(preset: str, n_frames: int, n: int = 400):
-    random = np.random.RandomState(0)
-    return [pair_preset(preset).rule.draw(random, n_frames) for _ in range(n)]
-
-
-@pytest.mark.parametrize("preset", sorted(PAIR_PRESETS))
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 17])
-def test_every_draw_is_a_mixture_of_existing_frames(preset, n_frames):
-    for draw in draws(preset, n_frames, 100):
-        assert draw.frames.shape == draw.weights.shape and len(draw.frames) == 2
-        assert draw.frames.min() >= 0 and draw.frames.max() < n_frames
-        assert np.all(draw.weights >= 0) and np.allclose(draw.weights.sum(axis=1), 1)
-
-
-def test_uscl_takes_three_distinct_frames_and_a_weight_for_each_view():
-    weights = []
-    for draw in draws("uscl", 9, 4000):
-        (a, anchor), (b, same_anchor) = draw.frames
-        assert anchor == same_anchor and len({a, b, anchor}) == 3
-        weights.append(draw.weights[:, 0])
-    weights = np.array(weights)
-    assert abs(np.corrcoef(weights.T)[0, 1]) < 0.06
-    # Beta(0.5, 0.5): mean 1/2, variance 1/8, and 2 / pi * asin(sqrt(0.1)) of its mass below 0.1
-    assert weights.mean() == pytest.approx(0.5, abs=0.02)
-    assert weights.var() == pytest.approx(1 / 8, abs=0.01)
-    assert (weights < 0.1).mean() == pytest.approx(2 / np.pi * np.arcsin(np.sqrt(0.1)), abs=0.02)
-
-
-def test_released_preset_shares_one_weight():
-    assert all(draw.weights[0, 0] == draw.weights[1, 0] for draw in draws("uscl-released", 9))
-
-
-def test_uscl_covers_all_frames():
-    seen = np.concatenate([draw.frames.ravel() for draw in draws("uscl", 7)])
-    assert set(seen) == set(range(7))
-
-
-@pytest.mark.parametrize("preset", ["uscl", "uscl-released"])
-def test_few_frames_are_not_mixed(preset):
-    for draw in draws(preset, 2, 20):
-        shown = [set(row[weight > 0]) for row, weight in zip(draw.frames, draw.weights, strict=True)]
-        assert sorted(next(iter(s)) for s in shown) == [0, 1] and all(len(s) == 1 for s in shown)
-    assert np.all(draws(preset, 1, 1)[0].frames == 0)
-
-
-def test_simclr_shows_one_frame_twice():
-    for draw in draws("simclr", 9, 50):
-        assert draw.frames[0] == draw.frames[1]
 
 
 @pytest.mark.parametrize("preset", sorted(PAIR_PRESETS))
@@ -76,7 +25,7 @@ def test_views_are_the_drawn_mixture(preset):
     for _ in range(10):
         views = pairs(cine(12))
         expected = (pairs.drawn.frames * pairs.drawn.weights).sum(axis=1) * 10 / 255
-        assert views.shape == (2, 1, 8, 8)
+        assert views.shape == (pairs.preset.n_views, 1, 8, 8)
         assert np.allclose(views.mean(dim=(1, 2, 3)), (expected - 0.1) / 0.4, atol=1e-5)
         assert float(views.std(dim=(1, 2, 3)).max()) < 1e-5
 
@@ -138,6 +87,68 @@ def test_a_cine_without_frames_is_an_error_that_names_the_video():
         RandPairViewsd()({Keys.IMAGE: cine(0), Keys.VIDEO_ID: "a/17"})
 
 
-def test_unknown_preset_lists_the_known_ones():
-    with pytest.raises(InputError, match="simclr, uscl, uscl-released"):
-        RandPairViews("usclr")
+def test_second_view_is_of_the_partner():
+    pairs = RandPairViews("echoclr", mean=0, std=1).set_random_state(0)
+    own, other = cine(12), 255 - cine(5)
+    for _ in range(10):
+        first, second = pairs(own, None, (other, None)).mean(dim=(1, 2, 3))
+        frames = pairs.drawn.frames[:, 0]
+        assert float(first) == pytest.approx(frames[0] * 10 / 255, abs=1e-5)
+        assert float(second) == pytest.approx((255 - frames[1] * 10) / 255, abs=1e-5)
+
+
+def test_times_of_the_cine_reach_the_rule():
+    pairs = RandPairViews("ivpp").set_random_state(0)
+    times = [0.0, 10.0, 20.0, 20.1, 40.0]
+    for _ in range(10):
+        pairs(cine(5), times)
+        assert set(pairs.drawn.frames.ravel()) == {2, 3}
+    for _ in range(10):
+        pairs(cine(5))
+        assert pairs.drawn.frames[0] != pairs.drawn.frames[1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "added"),
+    [("ivpp", {Keys.PAIR_WEIGHT: ()}), ("us-ucl", {Keys.NEGATIVE_MASK: (1,)}), ("echoclr", {})],
+)
+def test_what_the_loss_needs_is_in_the_sample(preset, added):
+    transform = RandPairViewsd(preset=preset).set_random_state(0)
+    sample = transform({Keys.IMAGE: cine(9), Keys.FRAME_TIMES: None, Keys.LABEL: 2})
+    assert set(sample) == {Keys.LABEL, Keys.VIEWS, Keys.PAIR_FRAMES, Keys.PAIR_MIXING, *added}
+    assert {name: tuple(sample[name].shape) for name in added} == added
+    draw = transform.pairs.drawn
+    if preset == "ivpp":
+        assert float(sample[Keys.PAIR_WEIGHT]) == pytest.approx(draw.pair_weight)
+    if preset == "us-ucl":
+        assert sample[Keys.NEGATIVE_MASK].tolist() == draw.negatives.tolist() == [True]
+        assert transform({Keys.IMAGE: cine(1), Keys.LABEL: 2})[Keys.NEGATIVE_MASK].tolist() == [False]
+
+
+def record(index: int, n_frames: int, label: int) -> dict:
+    return {Keys.IMAGE: cine(n_frames), Keys.FRAME_TIMES: None, Keys.LABEL: label, Keys.INDEX: index}
+
+
+def test_partners_are_drawn_and_read_one_at_a_time():
+    read = []
+
+    def partner(index):
+        def get():
+            read.append(index)
+            return record(index, 9, label=index)
+
+        return get
+
+    transform = RandPairViewsd(preset="echoclr").set_random_state(0)
+    data = {**record(0, 9, label=-1), Keys.PARTNERS: [partner(3), partner(7)]}
+    samples = [transform(data) for _ in range(30)]
+    assert {int(sample[Keys.PAIR_INDEX][1]) for sample in samples} == {3, 7} and len(read) == 30
+    for sample, index in zip(samples, read, strict=True):
+        assert sample[Keys.PAIR_INDEX].tolist() == [0, index]
+        assert sample[Keys.LABEL].tolist() == [-1, index], "each view has the label of its video"
+        assert Keys.PARTNERS not in sample and Keys.FRAME_TIMES not in sample
+    alone = transform({**record(5, 9, label=1), Keys.PARTNERS: []})
+    assert alone[Keys.PAIR_INDEX].tolist() == [5, 5] and alone[Keys.LABEL].tolist() == [1, 1]
+    assert alone[Keys.PAIR_FRAMES][0] != alone[Keys.PAIR_FRAMES][1]
+    ignored = RandPairViewsd(preset="simclr")({**record(5, 9, label=1), Keys.PARTNERS: [partner(3)]})
+    assert Keys.PAIR_INDEX not in ignored and ignored[Keys.LABEL] == 1
