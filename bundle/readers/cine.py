@@ -53,6 +53,7 @@ _STARTS: tuple[tuple[int, bytes, Backend], ...] = (
 _SUFFIXES: dict[str, Backend] = {
     **dict.fromkeys((".dcm", ".dicom", ".ima"), read_dicom),
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".avi", ".mpg", ".mpeg", ".webm", ".mkv", ".wmv", ".gif"), read_video),
+    **dict.fromkeys((".ts", ".m2ts", ".mts", ".3gp", ".flv", ".ogv"), read_video),
     **dict.fromkeys((".mha", ".mhd", ".nrrd", ".nhdr"), read_sequence),
     **dict.fromkeys((".nii", ".nii.gz"), read_nifti),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"), read_still),

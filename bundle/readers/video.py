@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -12,22 +12,30 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Cine, chosen_frames
+from .video_damage import cut_off, decoding_damage
+from .video_index import FrameIndex, frame_index
+from .video_picture import PictureMaker
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame, VideoStream
+    from av.container import InputContainer
 
-_LIMITED = 1  # AVCOL_RANGE_MPEG: black is 16, white 235
+_KEY_PICTURE = 1  # AV_PICTURE_TYPE_I
 
 
 def read_video(path: Path, frames: Sequence[int] | None = None) -> Cine:
-    """The first video stream of a file, always as RGB, as a player shows it.
+    """The first video stream of a file, always as RGB, as a player shows it (see `PictureMaker`).
 
-    Limited-range luma (16 to 235) is expanded to 0 to 255, rotation and mirroring of the container are applied,
-    transparency (gif, webm) is composited on black. Every frame is decoded so that frame k is exactly the k-th; only
-    chosen ones are converted. ``frame_times`` are the container's time stamps, or the frame rate's where they are
-    missing.
+    ``frame_times`` are the container's time stamps, or the frame rate's where they are missing.
 
-    A damaged end costs its frames and a warning, not the clip.
+    Frame k is the k-th in order of presentation. Chosen frames are decoded from the key frame before each of them,
+    which are the same pictures that decoding everything gives; where the file does not tell for sure which packet
+    holds which frame (`frame_index`), everything is decoded and the chosen frames are converted. The compressed stream
+    is held in memory.
+
+    Damage costs its frames and a warning, not the clip; k then counts the frames that can be decoded. One limit: damage
+    that shows in decoding only is not seen when it lies outside the groups of pictures that the chosen frames need, and
+    k counts the frames lost there too.
 
     Raises:
         InputError: when the file cannot be opened as video or not one frame can be decoded.
@@ -41,12 +49,18 @@ def read_video(path: Path, frames: Sequence[int] | None = None) -> Cine:
 
 
 class Decoded:
-    """Pictures of a stream by frame index, how many frames it has, and their times in seconds (None if unknown)."""
+    """Pictures of a stream by frame index, and what is known of all its frames.
 
-    def __init__(self) -> None:
+    Attributes:
+        pictures: ``(H, W, 3)`` uint8 of the frames that were wanted.
+        stamps: seconds of each frame of the stream, wanted or not, None where unknown.
+        rate: frames a second by the container, 0 when unknown.
+    """
+
+    def __init__(self, rate: float, stamps: list[float | None]) -> None:
         self.pictures: dict[int, np.ndarray] = {}
-        self.stamps: list[float | None] = []
-        self.rate = 0.0
+        self.stamps = stamps
+        self.rate = rate
 
     @property
     def count(self) -> int:
@@ -54,6 +68,7 @@ class Decoded:
 
     @property
     def times(self) -> np.ndarray | None:
+        """Seconds since the first frame: the stamps if they increase, else by the rate."""
         stamps = np.array([np.nan if stamp is None else stamp for stamp in self.stamps], np.float64)
         if np.isfinite(stamps).all() and (np.diff(stamps) > 0).all():
             return stamps - stamps[0]
@@ -69,63 +84,122 @@ class Decoded:
 
 
 def decode_stream(source: str | Path | IO[bytes], path: Path, wanted: set[int] | None) -> Decoded:
-    """Decode the first video stream of ``source`` and convert the ``wanted`` frames (None: all).
+    """Decode the first video stream of ``source``, a path or an open file, and convert the ``wanted`` frames.
 
-    ``path`` is for messages.
+    None is all of them; indices that the stream does not have are passed over. ``path`` is for messages.
+
+    Raises:
+        InputError: as `read_video`.
     """
     import av
 
-    decoded, announced, damage = Decoded(), 0, ""
     try:
-        with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
+        # titles need not be UTF-8
+        with av.open(str(source) if isinstance(source, Path) else source, "r", metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InputError(f"{path}: found no video stream, expected a clip; name the file that has the pictures")
             stream = container.streams.video[0]
-            decoded.rate, announced = float(stream.average_rate or 0), stream.frames
-            for frame in container.decode(stream):
-                if wanted is None or decoded.count in wanted:
-                    decoded.pictures[decoded.count] = _picture(frame)
-                decoded.stamps.append(frame.time)
+            if stream.codec_context is None:
+                raise InputError(f"{path}: found a video coding without a decoder, expected H.264 or such; convert it")
+            packets, damage = _packets(container, stream)
+            decoded = None
+            index = None if wanted is None else frame_index(packets, stream)
+            if wanted is not None and index is not None:
+                decoded = _decode_chosen(stream, packets, index, wanted)
+            if decoded is None:
+                decoded, found = _decode_all(stream, packets, wanted)
+                damage += found
     except (av.error.FFmpegError, OSError) as error:
-        if not decoded.count:
-            raise InputError(
-                f"{path}: cannot be read as video ({error}), expected mp4, mov, avi, mpg, webm or gif; copy it again "
-                "or convert it"
-            ) from error
-        damage = str(error)
+        raise InputError(
+            f"{path}: cannot be read as video ({error}), expected mp4, mov, avi, mpg, webm or gif; copy it again "
+            "or convert it"
+        ) from error
     if not decoded.count:
         raise InputError(f"{path}: found a video without a frame that can be decoded, expected a clip; copy it again")
-    if damage or decoded.count < announced:  # some containers end without an error when they are cut
-        damage = damage or f"the container announces {announced}"
-        warnings.warn(f"{path}: damaged after {decoded.count} frames ({damage}); those are used", stacklevel=2)
+    if damage:
+        warnings.warn(
+            f"{path}: found damage ({'; '.join(damage)}); the {decoded.count} frames that can be decoded are used",
+            stacklevel=2,
+        )
     return decoded
 
 
-def _picture(frame: VideoFrame) -> np.ndarray:
-    """``(H, W, 3)`` uint8 of a frame as a player shows it."""
-    if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba")
-        picture = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
-        picture = picture.astype(np.uint8)
-    else:
-        picture = frame.to_ndarray(format="rgb24")
-        if frame.format.name.startswith("gray") and int(frame.color_range) == _LIMITED:
-            # swscale takes every grey format for full range, whatever the stream says
-            picture = np.clip((picture.astype(np.float32) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
-    return _upright(picture, frame)
+def _packets(container: InputContainer, stream: VideoStream) -> tuple[list[Packet], list[str]]:
+    """The compressed frames, and what is said of them that are missing."""
+    import av
+
+    packets: list[Packet] = []
+    try:
+        packets.extend(packet for packet in container.demux(stream) if packet.size)
+    except av.error.FFmpegError as error:
+        return packets, [f"cut after {len(packets)} frames: {error}"]
+    return packets, cut_off(container, stream, packets)
 
 
-def _upright(picture: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """The picture turned and mirrored as the stream's display matrix says (quarter turns only)."""
-    from av.sidedata.sidedata import Type
+def _decode_all(stream: VideoStream, packets: Sequence[Packet], wanted: set[int] | None) -> tuple[Decoded, list[str]]:
+    """Decode packet by packet; the frames behind one that cannot be decoded are had all the same."""
+    decoded, picture_of = _nothing_of(stream, []), PictureMaker()
+    stamps: list[int | None] = []
+    errors: list[str] = []
+    incomplete: list[int] = []
+    _restart(stream)
+    for frame in _frames(stream, packets, errors):
+        k = decoded.count
+        if wanted is None or k in wanted:
+            decoded.pictures[k] = picture_of(frame)
+        if frame.is_corrupt:
+            incomplete.append(k)
+        stamps.append(frame.pts)
+        decoded.stamps.append(_seconds(frame.pts, stream))
+    return decoded, decoding_damage(packets, stamps, incomplete, errors)
 
-    side: Any = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
-    if side is None:
-        return picture
-    # (x, y) is shown at (a x + c y, b x + d y)
-    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
-    if abs(b) > abs(a):  # a quarter turn: columns become rows
-        picture, across, down = picture.transpose(1, 0, 2), c, b
-    else:
-        across, down = a, d
-    return np.ascontiguousarray(picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+def _decode_chosen(
+    stream: VideoStream, packets: Sequence[Packet], index: FrameIndex, wanted: set[int]
+) -> Decoded | None:
+    """Decode from the key frames before the wanted ones; None when what comes is not what the index says."""
+    decoded = _nothing_of(stream, [_seconds(stamp, stream) for stamp in index.stamps])
+    picture_of = PictureMaker()
+    errors: list[str] = []
+    for start, first, group in index.starts(k for k in wanted if 0 <= k < decoded.count):
+        _restart(stream)
+        due = first
+        for frame in _frames(stream, packets[start:], errors):
+            k = -1 if frame.pts is None else index.frame_of.get(frame.pts, -1)
+            if 0 <= k < first:
+                continue  # needs the group of pictures before
+            if k != due or frame.is_corrupt or errors:
+                return None
+            if k == first > 0 and int(frame.pict_type) != _KEY_PICTURE:
+                return None  # intra refresh: the picture is whole only some frames later
+            due += 1
+            if k in group:
+                decoded.pictures[k] = picture_of(frame)
+            if k == group[-1]:
+                break
+        if due <= group[-1]:
+            return None
+    return decoded
+
+
+def _frames(stream: VideoStream, packets: Sequence[Packet], errors: list[str]) -> Iterator[VideoFrame]:
+    """The frames of these packets in order of presentation; what the decoder refuses goes to ``errors``."""
+    import av
+
+    for packet in [*packets, None]:
+        try:
+            yield from stream.codec_context.decode(packet)
+        except av.error.FFmpegError as error:
+            errors.append(str(error))
+
+
+def _restart(stream: VideoStream) -> None:
+    stream.codec_context.flush_buffers()
+
+
+def _nothing_of(stream: VideoStream, stamps: list[float | None]) -> Decoded:
+    return Decoded(float(stream.average_rate or 0), stamps)
+
+
+def _seconds(stamp: int | None, stream: VideoStream) -> float | None:
+    return None if stamp is None or stream.time_base is None else float(stamp * stream.time_base)
