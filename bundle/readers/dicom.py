@@ -1,52 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DICOM ultrasound, single and multi-frame: what the file says of time and space. The pixels are in `dicom_pixels`."""
+"""DICOM ultrasound, single and multi-frame, as a cine."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ..errors import InputError
 from .base import Cine, chosen_frames
+from .dicom_header import find_pixels, read_header
+from .dicom_modality import MODALITY_ATTRIBUTES, other_modality
 from .dicom_pixels import PIXEL_ATTRIBUTES, open_pixels
 from .dicom_space import SPACE_ATTRIBUTES, space
 from .dicom_times import TIME_ATTRIBUTES, frame_times
+from .dicom_values import text
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-_ATTRIBUTES = [*PIXEL_ATTRIBUTES, *TIME_ATTRIBUTES, *SPACE_ATTRIBUTES]
+_ATTRIBUTES = [*MODALITY_ATTRIBUTES, *PIXEL_ATTRIBUTES, *TIME_ATTRIBUTES, *SPACE_ATTRIBUTES]
+_BUFFER = 512
+"""Bytes read ahead: the headers of fragments are a few bytes each and far apart."""
 
 
 def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
-    """A DICOM file as a cine, grey or RGB (see `dicom_pixels` for the colour and grey level rules).
+    """A DICOM file as a cine, grey or RGB (see `dicom_colour` for the rules), of chosen frames without the others.
 
-    Frames are counted in the pixel data; NumberOfFrames (0028,0008) only gives a warning when it says otherwise.
-
-    ``frame_times``: the first that is usable of FrameTimeVector, FrameTime, CineRate, RecommendedDisplayFrameRate, a
-    video stream's own time stamps; FrameTime comes before FrameTimeVector when FrameIncrementPointer names it.
-    ``spacing``: PhysicalDelta of the first 2-D region in cm, else PixelSpacing. Regions that reach past the frame show
-    that the picture was rescaled or cut after the scanner wrote them: then no calibration is believed, with a warning.
+    Frames are counted in the pixel data; NumberOfFrames (0028,0008) only gives a warning when it says otherwise. A file
+    that is cut gives the frames that are whole, with a warning. ``frame_times`` are those of `frame_times` or else a
+    video stream's own, ``regions`` and ``spacing`` those of `space`.
 
     Raises:
-        InputError: when it is no DICOM file, has no pixels, or they cannot be decoded.
+        InputError: when it is no DICOM file or no ultrasound, has no whole frame, or they cannot be decoded.
     """
-    dataset = _dataset(path)
-    pixels = open_pixels(dataset, path)
-    wanted = chosen_frames(pixels.count, frames, path)
-    declared = str(dataset.get("NumberOfFrames") or "")
-    if declared not in ("", str(pixels.count)):
-        warnings.warn(f"{path}: NumberOfFrames says {declared}, the pixel data hold {pixels.count}", stacklevel=2)
-    pictures = np.stack([pixels.frame(k) for k in wanted])
+    with path.open("rb", buffering=_BUFFER) as file:
+        dataset = read_header(file, _ATTRIBUTES, path)
+        if (other := other_modality(dataset)) is not None:
+            raise InputError(f"{path}: found modality {other}, expected ultrasound; leave it out")
+        pixels = open_pixels(dataset, find_pixels(file, dataset, path), frames, path)
+        wanted = chosen_frames(pixels.count, frames, path)
+        pictures = pixels.frames(wanted)
     meta: dict[str, Any] = {
         "filename_or_obj": str(path),
         "source_kind": "dicom",
         "n_frames": pixels.count,
-        "photometric_interpretation": str(dataset.PhotometricInterpretation),
+        "photometric_interpretation": text(dataset, "PhotometricInterpretation"),
         "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
     }
     times = frame_times(dataset, pixels.count, path)
@@ -56,26 +52,3 @@ def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
         meta["frame_times"] = times[wanted]
     meta.update(space(dataset, pictures.shape[2], pictures.shape[1], path))
     return Cine(pictures, meta)
-
-
-def _dataset(path: Path) -> Dataset:
-    """The attributes this reader needs and no others."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    with path.open("rb") as file:
-        bare = file.read(132)[128:] != b"DICM"  # then the first element must be of group 0002 or 0008
-        file.seek(0)
-        forced = bare and file.read(2) in (b"\x08\x00", b"\x02\x00")
-    try:
-        dataset = pydicom.dcmread(path, force=forced, specific_tags=list(_ATTRIBUTES))
-    except InvalidDicomError as error:
-        raise InputError(
-            f"{path}: found no DICOM header, expected a DICOM file; give the file its real suffix"
-        ) from error
-    except Exception as error:  # pydicom raises many kinds on damaged files
-        raise InputError(f"{path}: cannot be read as DICOM ({error}), expected a whole file; copy it again") from error
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        # the default of the standard; the pixels are the same under explicit VR
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    return dataset

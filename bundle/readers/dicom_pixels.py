@@ -1,249 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frames of a DICOM file as they are meant to be seen: grey or RGB, uint8.
 
-Each frame is found, decoded and coloured on its own, the same way under pydicom 2.4 and 3.
-
-Grey levels: rescale or modality LUT, then VOI LUT or the first window; without a VOI the full range that BitsStored
-allows is mapped to 0 to 255 (8 bits stay as they are, 16 bits are divided by 257, whatever the values used).
-MONOCHROME1 is inverted. Colour: YBR_FULL and YBR_FULL_422 are converted by PS3.3 C.7.6.3.1.2; JPEG 2000 undoes YBR_ICT
-and YBR_RCT itself; palettes are applied, 16-bit entries by their high byte (as they are when no entry exceeds 255).
+Each frame is found, decoded and coloured on its own, the same way under pydicom 2.4 and 3. Only video streams (MPEG)
+and deflated files have to be gone through as a whole.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
-from .dicom_codecs import decoder_of, fragments_of, frames_of
+from .dicom_codecs import decoder_of
+from .dicom_colour import COLOUR_ATTRIBUTES, Display
+from .dicom_fragments import RLE, EncodedFrames, stream_of
+from .dicom_header import PixelElement
+from .dicom_layout import LAYOUT_ATTRIBUTES, layout_of
+from .dicom_native import NATIVE, NativeFrames
+from .dicom_values import numbers, value
 from .video import decode_stream
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-PIXEL_ATTRIBUTES = [
-    *("PixelData", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("PlanarConfiguration", "BitsAllocated", "BitsStored", "PixelRepresentation"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-    *(
-        f"{colour}PaletteColorLookupTable{part}"
-        for colour in ("Red", "Green", "Blue")
-        for part in ("Descriptor", "Data")
-    ),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-]
-_NEEDED = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated")
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-_YBR = ("YBR_FULL", "YBR_FULL_422")
-_NATIVE = (
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-)
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_VIDEO = tuple(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 109))
+PIXEL_ATTRIBUTES = ["NumberOfFrames", "ExtendedOffsetTable", *LAYOUT_ATTRIBUTES, *COLOUR_ATTRIBUTES]
+_VIDEO = tuple(f"1.2.840.10008.1.2.4.{n}{tail}" for n in range(100, 109) for tail in ("", ".1"))  # .1: fragmentable
 
 
+@dataclass
 class Pixels:
-    """Frames by index: ``count`` of them, ``frame(k)`` is ``(H, W, C)`` uint8, ``times`` those of a video stream."""
+    """The frames of a file.
 
-    def __init__(self, count: int, frame: Callable[[int], np.ndarray], times: np.ndarray | None = None) -> None:
-        self.count = count
-        self.frame = frame
-        self.times = times
+    Attributes:
+        count: how many there are.
+        frames: indices -> ``(T, H, W, C)`` uint8.
+        times: seconds of each frame of a video stream, None for other files.
+    """
+
+    count: int
+    frames: Callable[[Sequence[int]], np.ndarray]
+    times: np.ndarray | None = None
 
 
-def open_pixels(dataset: Dataset, path: Path) -> Pixels:
-    """Find the frames of a file.
+def open_pixels(dataset: Dataset, element: PixelElement, asked: Sequence[int] | None, path: Path) -> Pixels:
+    """Find the frames of a file, of which those ``asked`` for are to be read (None: all).
+
+    The pixel data are counted; NumberOfFrames (0028,0008) only gives a warning when it says otherwise.
 
     Raises:
-        InputError: when there are no pixels, or they are stored in a way that cannot be decoded.
+        InputError: when they are stored in a way that cannot be decoded, or not one is whole.
     """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not dataset.get("PixelData"):
-        raise InputError(f"{path}: found a DICOM file without pixels, expected an image or a cine; leave it out")
-    missing = [name for name in _NEEDED if dataset.get(name) in (None, "")]
-    if missing:
-        raise InputError(f"{path}: found no {', '.join(missing)}, expected a DICOM image; export it again")
-    if str(syntax) in _VIDEO:
-        stream = b"".join(fragments_of(dataset.PixelData))
-        decoded = decode_stream(io.BytesIO(stream), path, None)
-        return Pixels(decoded.count, decoded.pictures.__getitem__, decoded.times)
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    declared = numbers(dataset, "NumberOfFrames")
+    number = int(declared[0]) if declared and 1 <= declared[0] < 1e9 else None
+    if syntax in _VIDEO:
+        decoded = decode_stream(io.BytesIO(stream_of(element)), path, None if asked is None else set(asked))
+        pixels, damage = Pixels(decoded.count, lambda wanted: decoded.stack(wanted, path), decoded.times), ""
+    else:
+        pixels, damage = _pictures(dataset, element, number, asked, path)
+    if damage:
+        warnings.warn(f"{path}: damaged after {pixels.count} frames ({damage}); those are used", stacklevel=2)
+    elif number not in (None, pixels.count):
+        warnings.warn(f"{path}: NumberOfFrames says {number}, the pixel data hold {pixels.count}", stacklevel=2)
+    return pixels
 
-    colour = _Display(dataset, path)
-    if str(syntax) in _NATIVE:
-        return _native(dataset, colour, path)
-    decode = decoder_of(str(syntax))
+
+def _pictures(
+    dataset: Dataset, element: PixelElement, number: int | None, asked: Sequence[int] | None, path: Path
+) -> tuple[Pixels, str]:
+    """Frames that are each a picture of their own, and the damage at their end."""
+    uid = dataset.file_meta.TransferSyntaxUID
+    decode = decoder_of(str(uid))
+    name = str(uid) if uid.name == str(uid) else f"{uid.name} ({uid})"
     if decode is None:
         raise InputError(
-            f"{path}: found transfer syntax {syntax.name} ({syntax}), expected one that can be decoded "
-            "(uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000, MPEG); convert it, for example with dcmdjpeg or gdcmconv"
+            f"{path}: found transfer syntax {name}, expected one that can be decoded (uncompressed, RLE, JPEG, "
+            "JPEG-LS, JPEG 2000, MPEG); convert it, for example with dcmdjpeg or gdcmconv"
         )
-    coded = frames_of(dataset.PixelData, str(syntax))
-    if not coded:
-        raise InputError(f"{path}: found no start of a frame in the pixel data, expected {syntax.name}; copy it again")
-
-    def frame(k: int) -> np.ndarray:
-        try:
-            return colour(*decode(coded[k], dataset))
-        except InputError:
-            raise
-        except Exception as error:  # each decoder has its own errors
-            raise InputError(
-                f"{path}: frame {k} cannot be decoded as {syntax.name} ({error}); copy it again"
-            ) from error
-
-    return Pixels(len(coded), frame)
-
-
-def _native(dataset: Dataset, colour: _Display, path: Path) -> Pixels:
-    """Uncompressed frames: slices of the pixel data."""
-    bits, samples = int(dataset.BitsAllocated), int(dataset.SamplesPerPixel)
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if bits not in (8, 16):
-        raise InputError(f"{path}: found {bits} bits a sample, expected 8 or 16; convert it")
-    big = str(dataset.file_meta.TransferSyntaxUID) == _BIG_ENDIAN
-    raw = np.frombuffer(dataset.PixelData, np.uint8)
-    if big and bits == 8 and dataset["PixelData"].VR == "OW":
-        raw = raw[: len(raw) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)  # bytes travel in swapped pairs
-    halved = str(dataset.PhotometricInterpretation) == "YBR_FULL_422" and samples == 3
-    length = rows * columns * (2 if halved else samples)
-    values = raw[: len(raw) // (bits // 8) * (bits // 8)].view(np.dtype(f"{'>' if big else '<'}u{bits // 8}"))
-    if len(values) < length or length == 0:
-        raise InputError(
-            f"{path}: found {len(raw)} bytes of pixels, expected {length * bits // 8} for one frame of "
-            f"{columns} x {rows}; copy it again"
-        )
-
-    def frame(k: int) -> np.ndarray:
-        flat = values[k * length : (k + 1) * length]
-        if halved:  # Y0 Y1 Cb Cr for two pixels
-            quads = flat.reshape(rows, columns // 2, 4)
-            chroma = np.repeat(quads[..., 2:], 2, axis=1)
-            return colour(np.dstack([quads[..., :2].reshape(rows, columns), chroma]), False)
-        if samples > 1 and dataset.get("PlanarConfiguration") == 1:
-            return colour(flat.reshape(samples, rows, columns).transpose(1, 2, 0), False)
-        return colour(flat.reshape(rows, columns, samples), False)
-
-    return Pixels(len(values) // length, frame)
-
-
-class _Display:
-    """Stored values ``(H, W)`` or ``(H, W, C)`` -> what is shown, ``(H, W, 1 or 3)`` uint8."""
-
-    def __init__(self, dataset: Dataset, path: Path) -> None:
-        self.kind = str(dataset.PhotometricInterpretation)
-        samples = int(dataset.SamplesPerPixel)
-        known = {1: (*_GREY, "PALETTE COLOR"), 3: ("RGB", "YBR_ICT", "YBR_RCT", *_YBR)}
-        if self.kind not in known.get(samples, ()):
-            raise InputError(
-                f"{path}: found {samples} samples a pixel as {self.kind}, expected grey, palette, RGB or YBR_FULL; "
-                "convert it"
-            )
-        self.bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
-        if not 1 < self.bits <= 16:
-            raise InputError(f"{path}: found {self.bits} bits stored, expected 2 to 16; convert it")
-        self.table = None  # stored value -> shown, for one sample a pixel
-        if self.kind in _GREY:
-            self.table = _grey_table(dataset, self.bits)
-        elif self.kind == "PALETTE COLOR":
-            self.table = _palette_table(dataset, self.bits, path)
-
-    def __call__(self, values: np.ndarray, is_rgb: bool) -> np.ndarray:
-        """``is_rgb``: the decoder has already undone the file's colour transform."""
-        if self.table is not None:
-            plane = values[..., 0] if values.ndim == 3 else values
-            shown = self.table[plane & np.uint16((1 << self.bits) - 1)]
-            return shown if shown.ndim == 3 else shown[..., None]
-        if values.shape[2:] != (3,):
-            raise ValueError(f"a picture of shape {values.shape} where three samples a pixel are needed")
-        if self.bits != 8 and values.dtype != np.uint8:
-            values = np.rint(values * (255.0 / ((1 << self.bits) - 1))).astype(np.uint8)
-        return _ybr_to_rgb(values) if self.kind in _YBR and not is_rgb else np.ascontiguousarray(values)
-
-
-def _ybr_to_rgb(values: np.ndarray) -> np.ndarray:
-    luma = values[..., 0].astype(np.float32)
-    blue, red = (values[..., k].astype(np.float32) - 128 for k in (1, 2))
-    rgb = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=-1)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
-
-
-def _grey_table(dataset: Dataset, bits: int) -> np.ndarray:
-    """Shown grey level for each stored pattern of ``bits`` bits."""
-    pattern = np.arange(1 << bits)
-    signed = bool(dataset.get("PixelRepresentation"))
-    stored = np.where(signed & (pattern >= 1 << (bits - 1)), pattern - (1 << bits), pattern)
-    values = stored.astype(np.float64)
-    if dataset.get("ModalityLUTSequence"):
-        values = np.asarray(_pydicom("apply_modality_lut")(stored, dataset), np.float64)
-    elif dataset.get("RescaleSlope") is not None:
-        values = values * float(dataset.RescaleSlope) + float(dataset.get("RescaleIntercept") or 0)
-    if dataset.get("VOILUTSequence"):
-        entries = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        share = np.asarray(_pydicom("apply_voi")(values.astype(np.int64), dataset), np.float64) / ((1 << entries) - 1)
-    elif (window := _window(dataset)) is not None:
-        share = _windowed(values, *window, str(dataset.get("VOILUTFunction") or "LINEAR"))
+    layout = layout_of(dataset, path)
+    in_words = str(uid) in (*NATIVE, RLE)  # other encoders get the values without the bits around them
+    display = Display(dataset, layout, layout.shift if in_words else 0, path)
+    stored: NativeFrames | EncodedFrames
+    if str(uid) in NATIVE:
+        stored = NativeFrames(element, layout, number, path)
     else:
-        share = (values - values.min()) / max(values.max() - values.min(), 1e-12)
-    shown = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-    return 255 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+        stored = EncodedFrames(element, str(uid), number, value(dataset, "ExtendedOffsetTable"), asked)
+    if not stored.count:
+        found = f"no whole frame, {stored.damage}" if stored.damage else "no start of a frame"
+        raise InputError(f"{path}: found {found} in the pixel data, expected {name}; copy it again")
 
+    def picture(k: int) -> np.ndarray:
+        try:
+            return display(*decode(stored[k], layout))
+        except Exception as error:  # each decoder has its own errors
+            said = " ".join(str(error).split())
+            raise InputError(f"{path}: frame {k} cannot be decoded as {name} ({said}); copy it again") from error
 
-def _window(dataset: Dataset) -> tuple[float, float] | None:
-    pair = [dataset.get("WindowCenter"), dataset.get("WindowWidth")]
-    if any(value in (None, "") for value in pair):
-        return None
-    centre, width = (float(v[0] if hasattr(v, "__iter__") else v) for v in pair)
-    return (centre, width) if width > 1 else None
+    def frames(wanted: Sequence[int]) -> np.ndarray:
+        first = picture(wanted[0])
+        pictures = np.empty((len(wanted), *first.shape), np.uint8)
+        pictures[0] = first
+        for place, k in enumerate(wanted[1:], start=1):
+            pictures[place] = picture(k)
+        return pictures
 
-
-def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3, as a share of the output range."""
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - centre) / width))
-    if function == "LINEAR_EXACT":
-        return (values - centre) / width + 0.5
-    return (values - (centre - 0.5)) / (width - 1) + 0.5
-
-
-def _palette_table(dataset: Dataset, bits: int, path: Path) -> np.ndarray:
-    """RGB for each stored value, PS3.3 C.7.6.3.1.5 and .6; past either end its last entry counts."""
-    stored = np.arange(1 << bits)
-    try:
-        if dataset.get("SegmentedRedPaletteColorLookupTableData"):
-            table = np.asarray(_pydicom("apply_color_lut")(stored, dataset))
-        else:
-            # not by pydicom, which counts entries in the entries' own 8 bits
-            table = np.stack([_palette_of(colour, stored, dataset) for colour in ("Red", "Green", "Blue")], axis=-1)
-    except (AttributeError, KeyError, ValueError, IndexError, TypeError) as error:
-        raise InputError(
-            f"{path}: its palette cannot be used ({error}), expected three lookup tables; convert it"
-        ) from error
-    return (table >> 8).astype(np.uint8) if table.max() > 255 else table.astype(np.uint8)
-
-
-def _palette_of(colour: str, stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    entries, first, _ = (int(n) for n in getattr(dataset, f"{colour}PaletteColorLookupTableDescriptor"))
-    entries = entries or 1 << 16
-    data = getattr(dataset, f"{colour}PaletteColorLookupTableData")
-    order = ">" if str(dataset.file_meta.TransferSyntaxUID) == _BIG_ENDIAN else "<"
-    table = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * entries else "u1")[:entries]
-    return table[np.clip(stored - first, 0, len(table) - 1)]
-
-
-def _pydicom(name: str) -> Any:
-    """pydicom 3 keeps its LUT functions in ``pydicom.pixels``, pydicom 2 in ``pydicom.pixel_data_handlers``."""
-    import importlib
-
-    try:
-        home = importlib.import_module("pydicom.pixels")
-    except ImportError:
-        home = importlib.import_module("pydicom.pixel_data_handlers")
-    return getattr(home, name)
+    return Pixels(stored.count, frames), stored.damage

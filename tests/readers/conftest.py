@@ -158,8 +158,8 @@ def _rle(picture: np.ndarray) -> bytes:
     segments = []
     for plane in planes.transpose(2, 3, 0, 1).reshape(-1, picture.shape[0] * picture.shape[1]):
         packed, literal = bytearray(), b""
-        runs = np.split(plane, np.flatnonzero(np.diff(plane)) + 1)
-        for run in (part for run in runs for part in np.split(run, range(128, len(run), 128))):
+        equal = np.split(plane, np.flatnonzero(np.diff(plane)) + 1)
+        for run in (part for pixels in equal for part in np.split(pixels, range(128, len(pixels), 128))):
             literal += b"" if len(run) > 2 else run.tobytes()
             while len(literal) > 128 or (literal and len(run) > 2):
                 packed += bytes([len(literal[:128]) - 1]) + literal[:128]
