@@ -10,31 +10,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..keys import Keys
 from ..readers.stills import IMAGE_SUFFIXES
+from .dicom_study import OF_STUDY, Instance, read_study_folder
 from .records import Record, log_unknown_patients, make_record
 
 logger = logging.getLogger(__name__)
 
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 CLIP_SUFFIXES = (
-    *(".dcm", ".dicom", ".ima"),
+    *DICOM_SUFFIXES,
     *(".mp4", ".m4v", ".mov", ".avi", ".mpg", ".mpeg", ".mkv", ".webm", ".wmv", ".gif"),
     *(".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz", ".npy"),
 )
 
 
 def records_from_folder(
-    folder: str | os.PathLike[str], *, patient_from_folder: bool = False, label_from_folder: bool = False
+    folder: str | os.PathLike[str],
+    *,
+    patient_from_folder: bool = False,
+    label_from_folder: bool = False,
+    salt: str = "",
 ) -> list[Record]:
     """Make a record of everything below ``folder`` that looks like a clip or an image, by file name.
 
     DICOM files without a suffix are known by their preamble. A folder whose own readable files are two or more
     images numbered in sequence (``0007.png``, ``0008.png``, ...) is one cine; other images are stills. Hidden files
-    are left out. Patients and labels are unknown unless the first folder level is said to hold them.
+    are left out. Patients and labels are unknown unless the first folder level is said to hold them, or DICOM headers
+    name the patient.
+
+    Of the DICOM files those that hold ultrasound are taken (`read_study_folder`), and the log counts what is left out.
+    Their records have pseudonyms of what the header says (`Instance`): ``video_id`` of the SOP instance,
+    ``patient_id`` of the patient, ``series`` and ``study``. The path of a file stays in its record as it is.
 
     Args:
         folder: where to look, with all folders below.
         patient_from_folder: the name of the folder directly below ``folder`` is the patient.
         label_from_folder: the name of the folder directly below ``folder`` is the class.
+        salt: goes into the pseudonyms, which without it anyone can make who knows the ids.
 
     Raises:
         InputError: ``folder`` is not a folder, or nothing below it looks like a clip or an image.
@@ -42,22 +55,41 @@ def records_from_folder(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder: expected a folder of clips")
+    items = _items_below(root)
+    study = read_study_folder(root, [item for item in items if _may_be_dicom(item)], salt)
+    if study.skipped:
+        logger.info("%s: of the DICOM files skipped %s", root, study.summary())
     records = []
-    for item in _items_below(root):
+    for item in items:
+        if item in study.skipped:
+            continue
         relative = item.relative_to(root)
         # a folder of frames directly below the root is itself the first level
         level = relative.parts[0] if len(relative.parts) > 1 or (item.is_dir() and relative.parts) else ""
-        records.append(
-            make_record(
-                root.resolve().name,
-                image=relative.as_posix(),
-                patient=level if patient_from_folder else "",
-                label=level if label_from_folder else "",
-            )
+        said = study.instances.get(item, Instance("", "", "", ""))
+        record = make_record(
+            root.resolve().name,
+            image=relative.as_posix(),
+            video=said.video,
+            patient=level if patient_from_folder else said.patient,
+            label=level if label_from_folder else "",
         )
+        record |= {key: uid for key, uid in (("series", said.series), ("study", said.study)) if uid}
+        records.append(record)
     if not records:
-        raise InputError(f"{root}: nothing to read: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it")
+        skipped = f" but DICOM files that are skipped ({study.summary()})" if study.skipped else ""
+        raise InputError(
+            f"{root}: nothing to read{skipped}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it"
+        )
     log_unknown_patients(root, records)
+    without = sum(f"/{OF_STUDY}" in record[Keys.PATIENT_ID] for record in records)
+    if without:
+        logger.warning(
+            "%s: %d of %d items are DICOM without a PatientID; each of their studies is taken as a patient of its own",
+            root,
+            without,
+            len(records),
+        )
     return records
 
 
@@ -101,6 +133,12 @@ def _is_clip(path: Path) -> bool:
         return True
     # DICOM files often have no suffix, or are named by a UID, whose last number then looks like one
     return not path.suffix.strip(".0123456789") and _has_dicom_preamble(path)
+
+
+def _may_be_dicom(path: Path) -> bool:
+    name = path.name.lower()
+    others = tuple(suffix for suffix in (*CLIP_SUFFIXES, *IMAGE_SUFFIXES) if suffix not in DICOM_SUFFIXES)
+    return not name.endswith(others) and path.is_file()
 
 
 def _has_dicom_preamble(path: Path) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .dicom_values import text
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -28,7 +30,7 @@ def other_modality(dataset: Dataset) -> str | None:
     frame grabbers and secondary captures have it) may be ultrasound. Any other Modality (CT, MR, SR, ECG, PR, KO, SEG,
     DX, ...) is another one, in a secondary capture too.
     """
-    if str(dataset.get("SOPClassUID") or "").strip() in _ULTRASOUND_CLASSES:
+    if text(dataset, "SOPClassUID") in _ULTRASOUND_CLASSES:
         return None
-    modality = str(dataset.get("Modality") or "").strip().upper()
+    modality = text(dataset, "Modality").upper()
     return None if modality in (*_ULTRASOUND, *_UNSAID) else modality

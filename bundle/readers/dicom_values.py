@@ -3,18 +3,33 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """pydicom without its words on the form of values, which quote them."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def value(dataset: Dataset, name: str) -> Any:
     """The value of an attribute, None when it is missing, empty or too damaged for pydicom."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's on the form of a value, which quote it
+    with quiet_pydicom():
         try:
             return dataset.get(name)
         except Exception:  # of many kinds
@@ -32,3 +47,11 @@ def numbers(dataset: Dataset, name: str) -> list[float]:
         return [float(str(one).replace(",", ".")) for one in values if one is not None]
     except ValueError:
         return []
+
+
+def text(dataset: Dataset, name: str) -> str:
+    """The text of an attribute without the blanks around it, "" when there is none."""
+    found = value(dataset, name)
+    if isinstance(found, Iterable) and not isinstance(found, str | bytes):
+        found = "\\".join(map(str, found))
+    return "" if found is None else str(found).strip(" \0")

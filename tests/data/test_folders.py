@@ -69,7 +69,3 @@ def test_folder_without_clips(tmp_path: Path) -> None:
         records_from_folder(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         records_from_folder(tmp_path / "nothere")
-
-
-def test_dicom_files_as_a_bare_folder(ultrasound_data: Path) -> None:
-    assert len(records_from_folder(ultrasound_data / "dicom_us" / "files")) == 17
