@@ -31,10 +31,22 @@ class Keys:
     PAIR_INDEX = "pair_index"  # (V,) place in the data set of the video that each view is of
     NEGATIVE_MASK = "negative_mask"  # (V - 2,) or (B, V - 2): which of the extra negatives are there
 
+    # sample and batch of order and geometry
+    DRAW = "draw"  # in a record: which of its fixed draws a sample is
+    CLIPS = "clips"  # (2, n, C, H, W) in a sample, (B, 2, n, C, H, W) in a batch: as it is, transformed
+    ORDER = "order"  # class index of the order in which the frames are shown
+    GEOMETRY = "geometry"  # (P,) parameters of the affine map, mean 0 and unit variance; (B, P) also as output
+    MOVING = "moving"  # whether the frames differ enough to have an order
+    CLIP_FRAMES = "clip_frames"  # (n,) frame indices as shown
+    SHORTENED = "shortened"  # whether the cine was too short for the asked stride
+
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
     PROJECTION = "projection"  # (B, V, P)
     LOGITS = "logits"  # (B, V, K)
+
+    # output of an order and geometry network, beside GEOMETRY
+    ORDER_LOGITS = "order_logits"  # (B, K)
 
 
 UNLABELLED = -1

@@ -17,6 +17,8 @@ from .knn import knn_probabilities as knn_probabilities
 from .knn_probe import KNNProbe as KNNProbe
 from .linear_probe import LinearProbe as LinearProbe
 from .linear_probe import fit_linear_probe as fit_linear_probe
+from .order_geometry import GeometryErrors as GeometryErrors
+from .order_geometry import OrderAccuracy as OrderAccuracy
 from .probe_result import ClipPrediction as ClipPrediction
 from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames

@@ -6,6 +6,7 @@ from __future__ import annotations
 from .contrastive import ContrastiveNet
 from .encoder import ENCODERS, Encoder
 from .heads import LinearClassifier, ProjectionHead
+from .order_geometry import OrderGeometryNet
 from .state_dict import LoadReport, load_weights
 from .weights import load_encoder, save_encoder
 
@@ -15,6 +16,7 @@ __all__ = [
     "Encoder",
     "LinearClassifier",
     "LoadReport",
+    "OrderGeometryNet",
     "ProjectionHead",
     "load_encoder",
     "load_weights",
