@@ -1,4 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+from .clip_geometry import ClipGeometry as ClipGeometry
+from .clip_sampling import ClipSampling as ClipSampling
+from .clip_sampling import keep_long_enough as keep_long_enough
+from .frame_order import FrameOrders as FrameOrders
 from .frames import EvenFramesd as EvenFramesd
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
@@ -16,5 +20,6 @@ from .sector import CropToSector as CropToSector
 from .sector import CropToSectord as CropToSectord
 from .sector_fit import SectorFit as SectorFit
 from .sector_fit import find_sector as find_sector
+from .shuffled_clips import RandShuffledClipd as RandShuffledClipd
 from .view_geometry import RandViewGeometry as RandViewGeometry
 from .view_intensity import RandViewIntensity as RandViewIntensity
