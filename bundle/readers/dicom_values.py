@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 def quiet_pydicom() -> Iterator[None]:
     """pydicom without its words on the form of values, which quote them."""
     logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    disabled, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logger.disabled = disabled
 
 
 def value(dataset: Dataset, name: str) -> Any:
