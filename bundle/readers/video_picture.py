@@ -26,12 +26,15 @@ class PictureMaker:
         self._converter = VideoReformatter()  # one for all frames: setting it up costs more than a frame
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        if any(component.is_alpha for component in frame.format.components):
-            rgba = self._converter.reformat(frame, format="rgba").to_ndarray()
-            picture = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
-            return _upright(picture.astype(np.uint8), frame)
-        picture = self._converter.reformat(frame, format="rgb24").to_ndarray()
-        if frame.format.name.startswith("gray") and int(frame.color_range) == _LIMITED:
+        luma_range = int(frame.color_range)
+        clear = any(component.is_alpha for component in frame.format.components)
+        # PyAV below 17 takes 8-bit YUV for limited range unless told otherwise
+        shown = self._converter.reformat(frame, format="rgba" if clear else "rgb24", src_color_range=luma_range or None)
+        picture = shown.to_ndarray()
+        if clear:
+            composited = (picture[..., :3].astype(np.uint16) * picture[..., 3:] + 127) // 255
+            picture = composited.astype(np.uint8)
+        elif frame.format.name.startswith("gray") and luma_range == _LIMITED:
             # swscale takes every grey format for full range, whatever the stream says
             picture = np.clip((picture.astype(np.float32) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
         return _upright(picture, frame)
