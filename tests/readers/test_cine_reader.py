@@ -48,7 +48,9 @@ def test_shape_and_meta(write_dicom: Callable[..., Path], colour_cine: np.ndarra
     np.testing.assert_array_equal(cine.numpy().transpose(1, 2, 3, 0), colour_cine)
     np.testing.assert_allclose(cine.meta["frame_times"], np.arange(5) * 0.04)
     assert cine.meta["spacing"] == pytest.approx((0.2, 0.1))
-    assert cine.meta["regions"] == [{"box": [0, 0, 10, 10], "spatial_format": 1, "spacing": pytest.approx((0.2, 0.1))}]
+    assert cine.meta["regions"] == [
+        {"box": [0, 0, 10, 10], "kind": "2d", "spatial_format": 1, "spacing": pytest.approx((0.2, 0.1))}
+    ]
     assert cine.meta["photometric_interpretation"] == "RGB"
     assert cine.meta["transfer_syntax"] == "1.2.840.10008.1.2.1"
     assert cine.meta["source_kind"] == "dicom" and cine.meta["n_frames"] == 5
