@@ -36,9 +36,18 @@ class ContentDigests:
 
     def __init__(self, remembered: str | os.PathLike[str]) -> None:
         self.path = Path(remembered)
-        self._known: dict[str, str] = {}
+        self._known: dict[str, str] | None = None  # read when first needed, and not sent to other processes
         self._new = False
-        self._read()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None, "_new": False}
+
+    def remembered(self, path: str | os.PathLike[str]) -> str | None:
+        """Digest of a file or folder as far as it is known without reading it; None if it is not."""
+        try:
+            return self._all_known().get(_signature(_stats(_files_of(Path(path)))))
+        except OSError:
+            return None
 
     def digest(self, path: str | os.PathLike[str]) -> str:
         """Digest of a file, of a folder's names and contents, or of a MetaImage or NRRD header and its data file.
@@ -47,10 +56,9 @@ class ContentDigests:
             OSError: the file is not there or cannot be read.
         """
         files = _files_of(Path(path))
-        stats = [(os.path.abspath(file), file.stat()) for file in files]
-        seen = [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
-        signature = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
-        known = self._known.get(signature)
+        stats = _stats(files)
+        signature = _signature(stats)
+        known = self._all_known().get(signature)
         if known is not None:
             return known
         digests = [_sha256_of_file(file) for file in files]
@@ -60,7 +68,7 @@ class ContentDigests:
             named = [(file.name, one) for file, one in zip(files, digests, strict=True)]
             digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()
         if all(max(stat.st_mtime_ns, stat.st_ctime_ns) < time.time_ns() - _SETTLED_NS for _, stat in stats):
-            self._known[signature] = digest
+            self._all_known()[signature] = digest
             self._new = True
         return digest
 
@@ -68,16 +76,31 @@ class ContentDigests:
         """Write what is new, together with what other processes wrote meanwhile."""
         if not self._new:
             return
-        self._read()
+        known = {**self._read(), **self._all_known()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(self.path) as beside:
-            beside.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")
-        self._new = False
+            beside.write_text(json.dumps(known, indent=0, sort_keys=True), encoding="utf-8")
+        self._known, self._new = known, False
 
-    def _read(self) -> None:
+    def _all_known(self) -> dict[str, str]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> dict[str, str]:
         # a file that is missing or damaged only means that the bytes are read again
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self._known = {**json.loads(self.path.read_text(encoding="utf-8")), **self._known}
+            return dict(json.loads(self.path.read_text(encoding="utf-8")))
+        return {}
+
+
+def _stats(files: list[Path]) -> list[tuple[str, os.stat_result]]:
+    return [(os.path.abspath(file), file.stat()) for file in files]
+
+
+def _signature(stats: list[tuple[str, os.stat_result]]) -> str:
+    seen = [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
 def _files_of(path: Path) -> list[Path]:

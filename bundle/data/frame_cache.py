@@ -3,23 +3,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import InputError, input_error_in
-from ..files import written_beside
+from ..errors import InputError
 from ..keys import Keys
+from .cache_entries import (
+    entry_path,
+    note_settings,
+    open_frames,
+    read_meta,
+    remove_left_behind,
+    sole_maker,
+    touch,
+    write_entry,
+)
+from .cache_fill import CacheReport, Made, WarningsByFile, make_all, reason_in_one_line, tell
+from .cache_limits import CacheLimits
+from .cache_meta import plain_meta
 from .digests import ContentDigests, describe_transform
 
 logger = logging.getLogger(__name__)
@@ -27,17 +40,8 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 """Goes up when what lies in the cache changes its meaning."""
 
-# paths, and what DICOM and ITK readers know of the person, have no place in a cache
-_PRIVATE = re.compile(r"patient|birth|0010\||filename|path", re.IGNORECASE)
-_MAX_WORKERS = 8
-
-
-@dataclass(frozen=True)
-class CacheReport:
-    """How a filling went: how many files can be had from the cache, and which cannot, with the reason."""
-
-    ok: int
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+_TOUCH_EVERY_S = 600  # well within the hour for which an entry counts as in use
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class FrameCache:
@@ -46,53 +50,78 @@ class FrameCache:
     The preprocessing is given a record with nothing but ``image`` and turns it into a uint8 tensor (C, T, H, W) with
     its ``meta``. An entry is keyed by the content of the file (of a folder of frames: its names and contents), the
     public settings of the preprocessing and `FORMAT_VERSION`, so a changed file or setting is decoded anew and the
-    same file under two paths only once. Files are written beside and renamed: several processes can fill one cache.
+    same file under two paths only once.
+
+    Several processes, as the ranks of one run, can fill a cache: what one is decoding the others leave to it and go on
+    with the next file. After `fill` the files are taken to stay as they are until the next one; a file that was not
+    part of it is looked at on each access.
 
     Args:
-        cache_dir: where the entries lie, as ``<first two of key>/<key>.npy`` and ``.json``; made when first needed.
+        cache_dir: where the entries lie (see :mod:`bundle.data.cache_entries`); made when first needed.
         preprocessing: a `monai.transforms.Compose` of dictionary transforms, or anything called the same way.
+        max_gb: how large the whole folder may grow, in units of 10^9 bytes. When it is full the entries unused for
+            longest go first; those of this run, and all used within the last hour, stay. See `CacheLimits`.
+
+    Raises:
+        InputError: ``max_gb`` is not a number above 0.
     """
 
-    def __init__(self, cache_dir: str | os.PathLike[str], preprocessing: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(
+        self,
+        cache_dir: str | os.PathLike[str],
+        preprocessing: Callable[[dict[str, Any]], Any],
+        max_gb: float = 50.0,
+    ) -> None:
         self.cache_dir = Path(cache_dir)
         self.preprocessing = preprocessing
+        self.max_gb = max_gb
         settings = {"version": FORMAT_VERSION, "preprocessing": describe_transform(preprocessing)}
-        self._settings = json.dumps(settings, sort_keys=True)
+        self._description = json.dumps(settings, sort_keys=True)
+        self._settings = hashlib.sha256(self._description.encode()).hexdigest()[:12]
         self._digests = ContentDigests(self.cache_dir / "digests.json")
+        self._limits = CacheLimits(self.cache_dir, max_gb)
+        self._entries: dict[str, str] = {}  # of the files of the last filling
+        self._touch_due: dict[str, float] = {}
+        self._told = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # locks stay in their process, and a worker's first use of an entry counts
+        return {**self.__dict__, "_limits": None, "_touch_due": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _limits=CacheLimits(state["cache_dir"], state["max_gb"]))
 
     def fill(self, records: Sequence[Mapping[str, Any]], progress: bool = True) -> CacheReport:
         """Decode what is not there yet, several files at a time; a file that cannot be read is reported and left out.
 
         Args:
             records: records with absolute paths in ``image``.
-            progress: show a bar.
+            progress: show a bar (on the first rank of a run of several).
 
         Raises:
-            InputError: none of the files can be read, or the cache cannot be written.
+            InputError: none of the files can be read, or the cache cannot be written or has no room for them.
         """
         paths = list(dict.fromkeys(str(record[Keys.IMAGE]) for record in records))
+        self._entries = {}
+        missing = [path for path in paths if not self._is_known(path)]
+        said = WarningsByFile()
         try:
-            reasons = self._fill_all(paths, progress)
+            with said.collected():
+                made = self._fill_missing(missing, said, progress) if missing else {}
         finally:
-            self._save_digests()
-        # in the order of the records, not of the threads
-        skipped = [(path, reasons[path]) for path in paths if path in reasons]
-        for path, reason in skipped:
-            logger.warning("left out: %s", reason if path in reason else f"{path}: {reason}")
-        if paths and len(skipped) == len(paths):
-            raise InputError(f"none of {len(paths)} files can be read; the first: {skipped[0][1]}")
-        logger.info(
-            "frame cache %s: %d files ready, %d left out", self.cache_dir, len(paths) - len(skipped), len(skipped)
-        )
-        return CacheReport(ok=len(paths) - len(skipped), skipped=skipped)
+            with self._writing():
+                self._digests.save()
+        return tell(f"frame cache {self.cache_dir}", paths, made, said)
 
     def frames(self, record: Mapping[str, Any]) -> np.ndarray:
-        """The frames of a record, uint8 (C, T, H, W), read-only and memory-mapped; decoded now if not there yet.
+        """The frames of a record, uint8 (C, T, H, W), read-only and memory-mapped; decoded now if not there.
 
         Raises:
             InputError: the file cannot be read.
         """
-        return np.load(self._filled_entry(record).with_suffix(".npy"), mmap_mode="r")
+        with suppress(OSError, ValueError):
+            return open_frames(self._entry_in_use(record))
+        return self._decode_again(record)[0]
 
     def meta(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the reader and the preprocessing said of a record's frames, as plain values; without the person.
@@ -100,119 +129,113 @@ class FrameCache:
         Raises:
             InputError: the file cannot be read.
         """
-        return json.loads(self._filled_entry(record).with_suffix(".json").read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError):
+            return dict(read_meta(self._entry_in_use(record)))
+        return self._decode_again(record)[1]
 
-    def _fill_all(self, paths: Sequence[str], progress: bool) -> dict[str, str]:
-        """Fill the entries of these files; the reasons of those that cannot be read."""
-        from tqdm import tqdm
+    def _is_known(self, path: str) -> bool:
+        """Whether a file's entry is there, as far as can be told without reading the file."""
+        content = self._digests.remembered(path)
+        entry = None if content is None else entry_path(self.cache_dir, content, self._settings)
+        if entry is None or not touch(entry):
+            return False
+        self._entries[path] = entry
+        return True
 
-        reasons = {}
-        # a forked process sets up torch's threads anew at first use, which goes wrong in several threads at once
-        torch.set_num_threads(torch.get_num_threads())
-        # decoders let go of the interpreter lock while they work, so threads are enough
-        executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_WORKERS))
-        try:
-            jobs = {executor.submit(self._reason_unreadable, path): path for path in paths}
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc="frame cache", unit="file", disable=not progress):
-                reason = job.result()
-                if reason is not None:
-                    reasons[jobs[job]] = reason
-        finally:
-            executor.shutdown(cancel_futures=True)
-        return reasons
+    def _fill_missing(self, paths: Sequence[str], said: WarningsByFile, progress: bool) -> dict[str, Made]:
+        sizes: list[int] = []
 
-    def _reason_unreadable(self, path: str) -> str | None:
-        """Fill the entry of a file; one line on why that is not possible, if it isn't."""
+        def note(path: str, made: Made) -> None:
+            sizes.append(made.n_bytes)
+            if made.entry is not None:
+                self._entries[path] = made.entry
+            self._limits.check_forecast(sizes, len(paths) - len(sizes), self._needed)
+
+        with self._writing():
+            remove_left_behind(self.cache_dir)
+        return make_all(paths, lambda path, wait: self._make(path, said, wait), note, progress)
+
+    def _needed(self) -> set[str]:
+        return set(self._entries.copy().values())  # other threads may add to it
+
+    def _make(self, path: str, said: WarningsByFile, wait: bool) -> Made:
+        """Make the entry of a file, unless it is there or another thread or process is at it."""
         try:
             entry = self._entry(path)
-            if self._is_filled(entry):
-                return None
-            image = self._preprocess(path)
-        except Exception as error:  # any decoder may fail in its own way, and the others shall go on
-            return _one_line(path, error)
-        self._store(entry, image)
-        return None
+        except InputError as error:
+            return Made(reason=str(error))
+        with self._writing(), sole_maker(entry, wait) as mine:
+            if touch(entry):
+                return Made(entry)
+            if not mine:
+                return Made()
+            try:
+                with said.of(path):
+                    frames, meta = self._decode(path)
+            except Exception as error:  # any decoder may fail in its own way, and the others shall go on
+                return Made(reason=reason_in_one_line(path, error))
+            self._store(entry, frames, meta)
+            return Made(entry, n_bytes=frames.nbytes)
 
-    def _entry(self, path: str) -> Path:
+    def _entry(self, path: str) -> str:
         """Where the entry of a file lies, without suffix."""
         try:
             content = self._digests.digest(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}): expected a clip") from error
-        key = hashlib.sha256(f"{content} {self._settings}".encode()).hexdigest()
-        return self.cache_dir / key[:2] / key
+        return entry_path(self.cache_dir, content, self._settings)
 
-    def _filled_entry(self, record: Mapping[str, Any]) -> Path:
+    def _entry_in_use(self, record: Mapping[str, Any]) -> str:
         path = str(record[Keys.IMAGE])
-        entry = self._entry(path)
-        if not self._is_filled(entry):
-            self._store(entry, self._preprocess(path))
+        entry = self._entries.get(path) or self._entry(path)
+        now = time.monotonic()
+        if self._touch_due.get(path, 0.0) <= now:
+            touch(entry)
+            self._touch_due[path] = now + _TOUCH_EVERY_S
         return entry
 
-    @staticmethod
-    def _is_filled(entry: Path) -> bool:
-        return entry.with_suffix(".npy").exists()
+    def _decode_again(self, record: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Frames and meta of a file whose entry is not there or not whole, kept if there is room."""
+        path = str(record[Keys.IMAGE])
+        entry = self._entry(path)
+        if path in self._entries:
+            self._entries[path] = entry  # the file may have changed since the filling
+        frames, meta = self._decode(path)
+        try:
+            self._store(entry, frames, meta)
+        except InputError as error:
+            # a long run goes on without its cache, and says so once
+            if not self._told:
+                logger.warning("%s and others are decoded at each access, since they cannot be kept: %s", path, error)
+            self._told = True
+        frames.flags.writeable = False
+        return frames, meta
 
-    def _preprocess(self, path: str) -> torch.Tensor:
+    def _decode(self, path: str) -> tuple[np.ndarray, dict[str, Any]]:
         # nothing but the file: whatever else a record holds is not part of the key
         image = self.preprocessing({Keys.IMAGE: path})[Keys.IMAGE]
-        if not isinstance(image, torch.Tensor) or image.ndim != 4 or image.dtype != torch.uint8:
+        if not isinstance(image, torch.Tensor) or image.ndim != 4 or image.dtype != torch.uint8 or not image.numel():
             found = f"{getattr(image, 'dtype', type(image).__name__)} {tuple(getattr(image, 'shape', ()))}"
             raise TypeError(f"the preprocessing gave {found}: expected uint8 (C, T, H, W)")
-        return image
+        return np.ascontiguousarray(image.detach().cpu().numpy()), plain_meta(getattr(image, "meta", {}))
 
-    def _store(self, entry: Path, image: torch.Tensor) -> None:
-        # the frames come last: where they are, the entry is whole
-        meta = json.dumps(plain_meta(getattr(image, "meta", {})), sort_keys=True)
+    def _store(self, entry: str, frames: np.ndarray, meta: Mapping[str, Any]) -> None:
+        with self._writing(frames.nbytes), self._limits.room_for(frames.nbytes, self._needed):
+            note_settings(self.cache_dir, self._settings, self._description)
+            os.makedirs(os.path.dirname(entry), exist_ok=True)
+            write_entry(entry, frames, meta)
+
+    @contextmanager
+    def _writing(self, n_bytes: int = 0) -> Iterator[None]:
+        """Within this, a cache that cannot be written is told in one line."""
         try:
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            with written_beside(entry.with_suffix(".json")) as beside:
-                beside.write_text(meta, encoding="utf-8")
-            with written_beside(entry.with_suffix(".npy")) as beside, beside.open("wb") as file:
-                np.save(file, np.ascontiguousarray(image.detach().cpu().numpy()))
+            yield
         except OSError as error:
+            found = error.strerror or error
+            if error.errno in _FULL:
+                free = shutil.disk_usage(self.cache_dir).free
+                found = f"{found}: {n_bytes / 1e6:.3g} MB to write, {free / 1e6:.3g} MB free"
             raise InputError(
-                f"{self.cache_dir}: cannot be written ({error.strerror or error}): choose another cache"
+                f"{self.cache_dir}: cannot be written ({found}): make it writable, free some of its disk, or choose "
+                "another cache_dir"
             ) from error
-
-    def _save_digests(self) -> None:
-        try:
-            self._digests.save()
-        except OSError as error:
-            raise InputError(
-                f"{self.cache_dir}: cannot be written ({error.strerror or error}): choose another cache"
-            ) from error
-
-
-def _one_line(path: str, error: BaseException) -> str:
-    found = input_error_in(error)
-    if found:
-        return str(found)
-    while error.__cause__ is not None:  # MONAI wraps what a transform raises
-        error = error.__cause__
-    return f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def plain_meta(meta: Mapping[Any, Any]) -> dict[str, Any]:
-    """What of a tensor's ``meta`` can be written as JSON; paths and what may name a person are left out."""
-    plain = {}
-    for key, value in meta.items():
-        if not isinstance(key, str) or _PRIVATE.search(key):
-            continue
-        try:
-            plain[key] = _plain(value)
-        except TypeError:
-            continue
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return plain_meta(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{type(value).__name__} has no JSON form")

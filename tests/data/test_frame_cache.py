@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import pickle
-import runpy
-import subprocess
-import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,10 @@ import torch
 from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, Lambdad, MapTransform
 
-import bundle.data.digests
 from bundle.data import (
     CineDataset,
-    ContentDigests,
     Datalist,
     FrameCache,
-    describe_transform,
     keep_readable,
     open_datalist,
 )
@@ -88,7 +83,8 @@ def test_frames_and_meta_come_back(tmp_path: Path) -> None:
     cache, calls = counted(tmp_path / "cache")
     assert cache.fill([record], progress=False).ok == 1
     frames = cache.frames(record)
-    assert isinstance(frames, np.memmap) and frames.dtype == np.uint8 and frames.shape == (1, 3, 4, 4)
+    assert frames.dtype == np.uint8 and frames.shape == (1, 3, 4, 4)
+    assert np.array_equal(frames, np.load(next((tmp_path / "cache").rglob("*.npy"))))
     assert frames.tobytes() == (tmp_path / "a").read_bytes()
     with pytest.raises(ValueError, match="read-only"):
         frames[:] = 0
@@ -105,9 +101,12 @@ def test_layout(tmp_path: Path) -> None:
     cache, _ = counted(tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
     cache.fill([clip(tmp_path / "a")], progress=False)
-    files = sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.name != "digests.json")
-    assert [path.suffix for path in files] == [".json", ".npy"]
-    assert all(path.parent.name == path.name[:2] and len(path.stem) == 64 for path in files)
+    content = hashlib.sha256((tmp_path / "a").read_bytes()).hexdigest()
+    (settings,) = (tmp_path / "cache" / "settings").iterdir()
+    assert json.loads(settings.read_text())["preprocessing"]["transforms"][0]["add"] == 0
+    entry = f"{content[:2]}/{content}-{settings.stem}"
+    files = {path.relative_to(tmp_path / "cache").as_posix() for path in (tmp_path / "cache").rglob("*.*")}
+    assert files - {"digests.json"} == {f"{entry}.json", f"{entry}.npy", f"settings/{settings.name}"}
 
 
 def test_nothing_is_decoded_twice(tmp_path: Path) -> None:
@@ -206,135 +205,54 @@ def test_an_interrupted_entry_is_made_again(tmp_path: Path) -> None:
     assert cache.frames(record).tobytes() == (tmp_path / "a").read_bytes()
 
 
-def _fill(cache: FrameCache, records: list[dict[str, Any]], results: Any) -> None:
-    report = cache.fill(records, progress=False)
-    results.put((report.ok, report.skipped))
+def test_frames_come_from_the_cache_once_it_is_filled(tmp_path: Path) -> None:
+    records = [clip(tmp_path / "a"), clip(tmp_path / "b", seed=1)]
+    cache, calls = counted(tmp_path / "cache")
+    cache.fill(records, progress=False)
+    before = cache.frames(records[0]).copy(), cache.meta(records[0])
+    (tmp_path / "a").unlink()  # not even looked at until the next filling
+    assert np.array_equal(cache.frames(records[0]), before[0]) and cache.meta(records[0]) == before[1]
+    sent = pickle.loads(pickle.dumps(cache))
+    assert np.array_equal(sent.frames(records[0]), before[0]) and len(calls) == 2
+    cache.fill(records, progress=False)
+    with pytest.raises(InputError, match="a: cannot be read"):
+        cache.frames(records[0])
+    cache.meta(records[1])["spacing"] = None  # a copy
+    assert cache.meta(records[1])["spacing"] == [0.5, 0.25]
 
 
-def test_several_processes_fill_one_cache(tmp_path: Path) -> None:
-    records = [clip(tmp_path / f"clip{i}", seed=i, frames=200) for i in range(30)]
-    settle(*(Path(record[Keys.IMAGE]) for record in records))
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    cache = FrameCache(tmp_path / "cache", ReadBytesd())
-    processes = [context.Process(target=_fill, args=(cache, records, results)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    assert [results.get(timeout=60) for _ in processes] == [(30, [])] * 3
-    for process in processes:
-        process.join()
-    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 30
-    assert not list((tmp_path / "cache").rglob(".*"))
-    for record in records:
-        assert cache.frames(record).tobytes() == Path(record[Keys.IMAGE]).read_bytes()
-
-
-def test_bytes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-    sha256_of_file = bundle.data.digests._sha256_of_file
-    monkeypatch.setattr(bundle.data.digests, "_sha256_of_file", lambda path: read.append(path) or sha256_of_file(path))
-    monkeypatch.setattr(bundle.data.digests, "_SETTLED_NS", -(10**12))  # every file counts as settled
-    clip(tmp_path / "a")
-    digests = ContentDigests(tmp_path / "digests.json")
-    first = digests.digest(tmp_path / "a")
-    digests.save()
-    # what another process found meanwhile is kept
-    clip(tmp_path / "b", seed=1)
-    one, other = ContentDigests(tmp_path / "digests.json"), ContentDigests(tmp_path / "digests.json")
-    one.digest(tmp_path / "b")
-    clip(tmp_path / "c", seed=2)
-    other.digest(tmp_path / "c")
-    one.save()
-    other.save()
-    assert len(read) == 3
-    again = ContentDigests(tmp_path / "digests.json")
-    assert again.digest(tmp_path / "a") == first
-    assert len({again.digest(tmp_path / name) for name in "abc"}) == 3
-    assert len(read) == 3
-    clip(tmp_path / "a", seed=3)
-    assert again.digest(tmp_path / "a") != first
-    (tmp_path / "digests.json").write_text("[broken")
-    assert ContentDigests(tmp_path / "digests.json").digest(tmp_path / "b") == again.digest(tmp_path / "b")
-
-
-def test_a_file_just_written_is_not_remembered(tmp_path: Path) -> None:
-    clip(tmp_path / "a")
-    digests = ContentDigests(tmp_path / "digests.json")
-    digests.digest(tmp_path / "a")
-    digests.save()
-    assert not (tmp_path / "digests.json").exists()
+def npy(cache_dir: Path) -> Path:
+    (path,) = cache_dir.rglob("*.npy")
+    return path
 
 
 @pytest.mark.parametrize(
-    ("name", "header"),
-    [("a.mhd", "NDims = 3\nElementDataFile = a.raw\n"), ("a.nhdr", "NRRD0004\ndata file: ./a.raw\n")],
+    "damage",
+    [Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:-1])],
 )
-def test_the_data_file_of_a_header_counts(tmp_path: Path, name: str, header: str) -> None:
-    (tmp_path / name).write_text(header)
-    clip(tmp_path / "a.raw", seed=0)
-    digests = ContentDigests(tmp_path / "digests.json")
-    first = digests.digest(tmp_path / name)
-    clip(tmp_path / "a.raw", seed=1)
-    assert digests.digest(tmp_path / name) != first
+def test_entries_lost_during_a_run_are_made_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    record = clip(tmp_path / "a")
+    cache, calls = counted(tmp_path / "cache")
+    cache.fill([record], progress=False)
+    damage(npy(tmp_path / "cache"))
+    for _ in range(2):
+        assert cache.frames(record).tobytes() == (tmp_path / "a").read_bytes()
+    assert len(calls) == 2
+    damage(npy(tmp_path / "cache"))
+    clip(tmp_path / "a", seed=1)  # the file was changed as well
+    for _ in range(2):
+        assert cache.frames(record).tobytes() == (tmp_path / "a").read_bytes()
+    assert len(calls) == 3
 
 
-class Settings:
-    """Something with public and private attributes."""
-
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-
-def test_descriptions_hold_the_settings_only() -> None:
-    one = describe_transform(Settings(size=(4, 4), mode="area", R=np.random.RandomState(1), _state=1))
-    assert one == {"class": "Settings", "mode": "area", "size": [4, 4]}
-    assert one == describe_transform(Settings(mode="area", _state=2, R=np.random.RandomState(2), size=[4, 4]))
-    assert json.dumps(one, sort_keys=True)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (Settings(size=4), Settings(size=5)),
-        (Settings(inner=Settings(size=4)), Settings(inner=Settings(size=5))),
-        (Compose([ReadBytesd(0)]), Compose([ReadBytesd(1)])),
-        (Lambdad("image", lambda x: x + 1), Lambdad("image", lambda x: x + 2)),
-        (Lambdad("image", lambda x: x.min()), Lambdad("image", lambda x: x.max())),
-        (functools.partial(max, 1), functools.partial(max, 2)),
-        (Settings(weights=np.ones(3)), Settings(weights=np.ones((3, 1)))),
-        (Settings(weights=torch.ones(3)), Settings(weights=torch.zeros(3))),
-        (Settings(kind=int), Settings(kind=float)),
-        (Settings(dtype=torch.uint8), Settings(dtype=torch.float32)),
-        ({"a": 1}, {"a": "1"}),
-        (b"a", b"b"),
-    ],
-)
-def test_different_settings_are_told_apart(one: Any, other: Any) -> None:
-    assert describe_transform(one) != describe_transform(other)
-
-
-def test_an_object_that_holds_itself_can_be_described() -> None:
-    loop = Settings()
-    loop.me = loop
-    assert describe_transform(loop) == {"class": "Settings", "me": "..."}
-
-
-def test_descriptions_are_the_same_in_every_process(tmp_path: Path) -> None:
-    script = tmp_path / "describe.py"
-    script.write_text(
-        "import json\n"
-        "from bundle.transforms import preprocessing\n"
-        "from bundle.data import describe_transform\n"
-        "member = lambda x: x in {'a', 'b', 'c', 'd', 'e'}\n"
-        "things = [preprocessing(64), {'a', 'b', 'c', 'd', 'e'}, member]\n"
-        "found = json.dumps([describe_transform(thing) for thing in things], sort_keys=True)\n"
-        "print(found)\n"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    other = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == runpy.run_path(str(script))["found"]
-    assert '"size": 64' in other.stdout
+def test_use_is_noted(tmp_path: Path) -> None:
+    record = clip(tmp_path / "a")
+    cache, _ = counted(tmp_path / "cache")
+    cache.fill([record], progress=False)
+    for use in (counted(tmp_path / "cache")[0].frames, lambda record: cache.fill([record], progress=False)):
+        os.utime(npy(tmp_path / "cache"), (1000, 1000))
+        use(record)
+        assert npy(tmp_path / "cache").stat().st_mtime > time.time() - 60
 
 
 def test_dataset_items(tmp_path: Path) -> None:
