@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """pydicom without its words on the form of values, which quote them."""
+    """pydicom without its words on the form of values, which quote them; its warnings stay silent from then on.
+
+    `warnings.catch_warnings` would silence other threads too, in which files are read at the same time.
+    """
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         logger.disabled = disabled
 
