@@ -68,37 +68,3 @@ def chosen_frames(count: int, frames: Sequence[int] | None, path: Path) -> list[
         asked = f"frame {outside[0]} was asked for" if outside else "no frame was asked for"
         raise InputError(f"{path}: {asked}, expected indices from 0 to {count - 1}; ask for frames the file has")
     return wanted
-
-
-def to_uint8(values: np.ndarray, path: Path) -> np.ndarray:
-    """Grey levels of any number type as uint8, by one rule.
-
-    uint8 stays; False and True become 0 and 255; other values stay (rounded) when all lie within 0 to 255, except that
-    fractions within 0 to 1 are multiplied by 255; anything else is mapped linearly, its least value to 0 and its
-    largest to 255. Values that are not finite count as the least. Give all frames of a file at once: the range is
-    theirs.
-
-    Raises:
-        InputError: when the values are no real numbers (complex, text, objects).
-    """
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == bool:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind not in "iuf":
-        raise InputError(
-            f"{path}: found values of type {values.dtype}, expected real grey levels; "
-            "convert to B-mode (log-compressed) images first"
-        )
-    fraction = values.dtype.kind == "f"
-    if fraction and not np.isfinite(values).all():
-        finite = values[np.isfinite(values)]
-        values = np.where(np.isfinite(values), values, finite.min() if finite.size else 0)
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 255:
-        scaled = (values.astype(np.float32) - low) * (255.0 / (high - low) if high > low else 0.0)
-    elif fraction and high <= 1:
-        scaled = values.astype(np.float32) * 255.0
-    else:
-        scaled = values.astype(np.float32)
-    return np.rint(scaled).astype(np.uint8)

@@ -9,16 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .array import read_array
 from .base import Cine
 from .dicom import read_dicom
 from .nifti import read_nifti
 from .sequence import read_sequence
-from .stills import read_array, read_folder, read_still
+from .stills import read_folder, read_still
 from .video import read_video
 
 __all__ = ["Cine", "read_cine"]
 
-Backend = Callable[[Path, Sequence[int] | None], Cine]
+Backend = Callable[..., Cine]
+_WITH_AXES = (read_sequence, read_nifti, read_array)
+"""Readers of files that are plain arrays: which axis is time can be told."""
 
 _STARTS: tuple[tuple[int, bytes, Backend], ...] = (
     (128, b"DICM", read_dicom),
@@ -61,7 +64,7 @@ _SUFFIXES: dict[str, Backend] = {
 }
 
 
-def read_cine(path: str | Path, frames: Sequence[int] | None = None) -> Cine:
+def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axis: int | None = None) -> Cine:
     """Read an ultrasound clip or still.
 
     DICOM (single and multi-frame), video (mp4, mov, avi, mpg, webm, gif and what else PyAV opens), MetaImage and NRRD
@@ -72,17 +75,24 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None) -> Cine:
         path: file, or folder of frames.
         frames: indices of the frames to hand out, in that order (frame k is the k-th of the file, from 0); None for
             all.
+        time_axis: which axis is time, from 0 in the file's own order, for MetaImage, NRRD, NIfTI and ``.npy``; None
+            finds it by the rule of :mod:`bundle.readers.axes`. The other formats say themselves what a frame is and
+            pass it over, so that a folder of several formats can be read with one setting.
 
     Returns:
         The cine, ``(T, H, W, C)`` uint8, with the meta described in :mod:`bundle.readers.base`.
 
     Raises:
-        InputError: when the path is missing, empty, of no known kind, damaged or has no pictures, or lacks a frame.
+        InputError: when the path is missing, empty, of no known kind, damaged or has no pictures, or lacks a frame or
+            the axis told.
     """
     path = Path(path)
     if path.is_dir():
         return read_folder(path, frames)
-    return _backend_of(path)(path, frames)
+    backend = _backend_of(path)
+    if time_axis is not None and backend in _WITH_AXES:
+        return backend(path, frames, time_axis)
+    return backend(path, frames)
 
 
 def _backend_of(path: Path) -> Backend:

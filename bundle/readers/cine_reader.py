@@ -24,7 +24,14 @@ class CineReader(ImageReader):
     ``LoadImage(reader=CineReader)`` converts to float32 unless ``dtype=np.uint8`` is given, and goes on to MONAI's own
     readers when this one refuses a file, which may give other axes or an error that hides the reason.
     `bundle.transforms.LoadCined` does neither.
+
+    Args:
+        time_axis: see `read_cine`.
     """
+
+    def __init__(self, time_axis: int | None = None) -> None:
+        super().__init__()
+        self.time_axis = time_axis
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """True: what a file is, its content says."""
@@ -41,7 +48,7 @@ class CineReader(ImageReader):
             raise InputError(
                 f"{paths[0] if paths else 'no file'}: found {len(paths)} paths, expected one cine; list each"
             )
-        return read_cine(str(paths[0]))
+        return read_cine(str(paths[0]), time_axis=self.time_axis)
 
     def get_data(self, img: Cine) -> tuple[np.ndarray, dict[str, Any]]:
         """``(C, T, H, W)`` and the meta."""

@@ -60,7 +60,9 @@ def open_pixels(dataset: Dataset, element: PixelElement, asked: Sequence[int] | 
     declared = numbers(dataset, "NumberOfFrames")
     number = int(declared[0]) if declared and 1 <= declared[0] < 1e9 else None
     if syntax in _VIDEO:
-        decoded = decode_stream(io.BytesIO(stream_of(element)), path, None if asked is None else set(asked))
+        decoded = decode_stream(
+            io.BytesIO(stream_of(element)), path, None if asked is None else {int(k) for k in asked}
+        )
         pixels, damage = Pixels(decoded.count, lambda wanted: decoded.stack(wanted, path), decoded.times), ""
     else:
         pixels, damage = _pictures(dataset, element, number, asked, path)

@@ -11,50 +11,57 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .base import Cine, chosen_frames, to_uint8
+from .axes import as_frames, axis_roles
+from .base import Cine, chosen_frames
+from .grey_levels import to_uint8
 
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
-def read_nifti(path: Path, frames: Sequence[int] | None = None) -> Cine:
+def read_nifti(path: Path, frames: Sequence[int] | None = None, time_axis: int | None = None) -> Cine:
     """A NIfTI file whose voxel axes are (column, row, time), or (column, row, 1, time), as echo sets store them.
 
     The first voxel axis runs to the right of the picture, the second down, without any flip: with CAMUS the apex of the
-    sector is then at the top. Colour is the RGB voxel type, or a fifth axis of 3. Spacing is pixdim 1 and 2; times come
-    from the pixdim of the time axis, only when the header gives a unit of time. Grey levels by `to_uint8`.
+    sector is then at the top. Which axis is time: see `axes`. Colour is the RGB voxel type, or a fifth axis of 3.
+    Spacing is the pixdim of column and row; times come from the pixdim of the time axis, only when the header gives a
+    unit of time.
+
+    An uncompressed file without a scale factor is memory-mapped, so that chosen frames of uint8 are the only ones read;
+    ``.nii.gz`` is inflated whole, and a scale factor is applied to the whole. Grey levels by `to_uint8`, whose one look
+    at types other than uint8 goes over the whole file.
 
     Raises:
-        InputError: when the file cannot be read or has several slices and several times.
+        InputError: when the file cannot be read, has several slices and several times, or ``time_axis`` is no axis of
+            it.
     """
     import nibabel
 
     try:
         image: Any = nibabel.load(path)
-        values = np.asarray(image.dataobj)
+        values = np.asanyarray(image.dataobj)
     except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as NIfTI ({error}), expected a whole file; copy it again") from error
-    stored, time_axis = values.shape, 3 if values.ndim > 3 and values.shape[3] > 1 else 2
+    stored = values.shape
+    vectors = len(stored) == 5 and time_axis != 4  # their parts live on the fifth axis
+    roles = axis_roles(stored, path, time_axis, "????c" if vectors else "")
+    count = stored[roles.index("t")] if "t" in roles else 1
+    wanted = chosen_frames(count, frames, path)
+    values = as_frames(values, roles)
+    if values.shape[-1] not in (1, 3):
+        raise InputError(f"{path}: found {values.shape[-1]} values a voxel, expected grey or RGB; export it as such")
     if values.dtype.names:  # the RGB voxel type
-        values = np.stack([values[name] for name in ("R", "G", "B")], axis=-1)
-    elif values.ndim == 5:  # vector voxels live on the fifth axis
-        values = values.reshape(*values.shape[:2], -1, values.shape[4])
+        chosen = values[wanted][..., 0]
+        picked = np.stack([chosen[name] for name in ("R", "G", "B")], axis=-1)
     else:
-        values = values[..., None]
-    if min(stored) == 0 or len(stored) < 2 or sum(n > 1 for n in stored[2:4]) > 1 or values.shape[-1] not in (1, 3):
-        raise InputError(
-            f"{path}: found voxels of shape {stored}, expected (columns, rows, frames); split the volumes into slices"
-        )
-    # (column, row, time..., channel) -> (time, row, column, channel)
-    values = values.reshape(*stored[:2], -1, values.shape[-1]).transpose(2, 1, 0, 3)
-    wanted = chosen_frames(len(values), frames, path)
-    picked = np.ascontiguousarray(to_uint8(values, path)[wanted])
+        picked = np.ascontiguousarray(to_uint8(values, path, wanted))
 
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
     space_unit, time_unit = image.header.get_xyzt_units()
-    meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "nifti", "n_frames": len(values)}
-    if min(zooms[:2]) > 0:
-        meta["spacing"] = (zooms[1] * _MM[space_unit], zooms[0] * _MM[space_unit])
-    if time_unit in _SECONDS and len(zooms) > time_axis and zooms[time_axis] > 0:
-        meta["frame_times"] = np.asarray(wanted, np.float64) * zooms[time_axis] * _SECONDS[time_unit]
+    meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "nifti", "n_frames": count}
+    across, down = (zooms[roles.index(name)] * _MM[space_unit] for name in "xy")
+    if min(across, down) > 0:
+        meta["spacing"] = (down, across)
+    if time_unit in _SECONDS and "t" in roles and zooms[roles.index("t")] > 0:
+        meta["frame_times"] = np.asarray(wanted, np.float64) * zooms[roles.index("t")] * _SECONDS[time_unit]
     return Cine(picked, meta)

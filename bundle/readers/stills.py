@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single images, folders of frames and ``.npy`` arrays."""
+"""Single images and folders of frames."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from .base import Cine, chosen_frames, to_uint8
+from .base import Cine, chosen_frames
+from .grey_levels import to_uint8
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """What counts as a frame in a folder."""
-
-MIN_SIDE = 8
-"""Rows and columns an array needs to pass for frames; fewer means that its axes are something else."""
 
 _TURNED = ("JPEG", "TIFF")
 """Formats whose EXIF orientation is heeded: that of a PNG stands after the pixels, so looking costs decoding them."""
@@ -84,37 +82,6 @@ def read_folder(path: Path, frames: Sequence[int] | None = None) -> Cine:
         taken.append(np.repeat(picture, 3, axis=-1) if colour and picture.shape[-1] == 1 else picture)
     meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "frames", "n_frames": len(files)}
     return Cine(np.stack(taken), meta)
-
-
-def read_array(path: Path, frames: Sequence[int] | None = None) -> Cine:
-    """A ``.npy`` array ``(H, W)``, ``(T, H, W)`` or ``(T, H, W, C)``, C 1 or 3, memory-mapped.
-
-    Grey levels by `to_uint8`.
-
-    Raises:
-        InputError: when the array has another shape, no real numbers, or is a pickle.
-    """
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path}: cannot be read as an array ({error}), expected plain numbers saved by numpy.save; save it again"
-        ) from error
-    shape = values.shape
-    if values.ndim == 2:
-        values = values[None, :, :, None]
-    elif values.ndim == 3:
-        values = values[..., None]
-    if values.ndim != 4 or values.shape[-1] not in (1, 3) or min(values.shape[1:3]) < MIN_SIDE or len(values) == 0:
-        raise InputError(
-            f"{path}: found an array of shape {shape}, expected (H, W), (T, H, W) or (T, H, W, C) with C 1 or 3 and "
-            f"frames of at least {MIN_SIDE} x {MIN_SIDE} pixels; transpose it"
-        )
-    wanted = chosen_frames(len(values), frames, path)
-    # levels of other types depend on the range of the whole file
-    picked = values[wanted] if values.dtype == np.uint8 else to_uint8(values, path)[wanted]
-    meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "array", "n_frames": len(values)}
-    return Cine(np.ascontiguousarray(picked), meta)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -22,17 +22,18 @@ class LoadCined(LoadImaged):
 
     Args:
         keys: where the paths are and the cines go.
+        time_axis: which axis of MetaImage, NRRD, NIfTI and ``.npy`` files is time, see `read_cine`.
         allow_missing_keys: whether a key may be missing.
 
     Raises:
         InputError: when a file cannot be used.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, time_axis: int | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(
             keys, reader=CineReader, dtype=np.uint8, image_only=True, allow_missing_keys=allow_missing_keys
         )
-        self.reader = CineReader()
+        self.reader = CineReader(time_axis)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """``reader`` is there for the base class's sake and not used."""

@@ -26,9 +26,6 @@ SYNTAX = {
     "jpeg_ls_near": "1.2.840.10008.1.2.4.81",
     "j2k_lossless": "1.2.840.10008.1.2.4.90",
     "j2k": "1.2.840.10008.1.2.4.91",
-    "htj2k_lossless": "1.2.840.10008.1.2.4.201",
-    "htj2k_rpcl": "1.2.840.10008.1.2.4.202",
-    "htj2k": "1.2.840.10008.1.2.4.203",
     "h264": "1.2.840.10008.1.2.4.102",
 }
 
@@ -106,7 +103,7 @@ def write_dicom(tmp_path: Path) -> Callable[..., Path]:
         if pixels is not None:
             dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
             dataset["PixelData"].VR = "OW" if bits > 8 else "OB"
-            dataset["PixelData"].is_undefined_length = meta.TransferSyntaxUID.is_compressed and syntax != "deflated"
+            dataset["PixelData"].is_undefined_length = syntax not in ("implicit", "explicit", "big", "deflated")
         dataset.save_as(str(path))
         return path
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.encaps import encapsulate
 
 from bundle.readers import read_cine
 
@@ -101,7 +101,7 @@ def ybr_full_422(cine: np.ndarray, syntax: str) -> Stored:
 
 
 def ybr_of_jpeg_2000(cine: np.ndarray, syntax: str) -> Stored:
-    return Stored("YBR_ICT" if syntax in ("j2k", "htj2k") else "YBR_RCT", cine, cine)
+    return Stored("YBR_ICT" if syntax == "j2k" else "YBR_RCT", cine, cine)
 
 
 KINDS: dict[str, Callable[[np.ndarray, str], Stored]] = {
@@ -140,13 +140,14 @@ BOUND = {"jpeg": 9, "jpeg_extended": 9, "jpeg_ls_near": 2, "j2k": 11}
 
 def packed(coded: list[bytes], table: str) -> tuple[bytes, dict[str, Any]]:
     """Frames in fragments, with one kind of offset table."""
-    if table == "extended":
-        pixels, offsets, lengths = encapsulate_extended(coded)
-        return pixels, {"ExtendedOffsetTable": offsets, "ExtendedOffsetTableLengths": lengths}
     pixels = encapsulate(coded, has_bot=table != "none")
+    offsets, items = np.frombuffer(pixels, "<u4", len(coded), 8), pixels[8 + 4 * len(coded) :]
+    if table == "extended":
+        lengths = np.array([len(frame) for frame in coded], "<u8").tobytes()
+        extended = {"ExtendedOffsetTable": offsets.astype("<u8").tobytes(), "ExtendedOffsetTableLengths": lengths}
+        return pixels[:4] + b"\0\0\0\0" + items, extended
     if table == "wrong":
-        offsets = np.frombuffer(pixels[8 : 8 + 4 * len(coded)], "<u4") + 2 * np.arange(len(coded))
-        pixels = pixels[:8] + offsets.astype("<u4").tobytes() + pixels[8 + 4 * len(coded) :]
+        pixels = pixels[:8] + (offsets + 2 * np.arange(len(coded))).astype("<u4").tobytes() + items
     return pixels, {}
 
 

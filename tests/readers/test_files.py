@@ -14,7 +14,7 @@ from PIL import Image
 
 from bundle.errors import InputError
 from bundle.readers import read_cine
-from bundle.readers.base import to_uint8
+from bundle.readers.grey_levels import to_uint8
 
 
 def write_mha(path: Path, cine: np.ndarray, extra: str = "", packed: bool = False, order: str = "<") -> Path:
