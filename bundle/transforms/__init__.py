@@ -14,6 +14,8 @@ from .pair_rules import PairDraw as PairDraw
 from .pairs import RandPairViews as RandPairViews
 from .pairs import RandPairViewsd as RandPairViewsd
 from .preprocessing import preprocessing as preprocessing
+from .put_back import put_back as put_back
+from .put_back import put_points_back as put_points_back
 from .resize import ResizeFrames as ResizeFrames
 from .resize import ResizeFramesd as ResizeFramesd
 from .sector import CropToSector as CropToSector

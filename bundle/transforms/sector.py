@@ -25,9 +25,11 @@ class CropToSector(Transform):
     network that is to tell cines apart would read it instead of the tissue. Text drawn onto the tissue stays.
     `find_sector` says how the sector is found; without a trustworthy one the whole frame is kept.
 
-    Meta gains ``sector_box`` (xyxy, pixels of the uncropped frame), ``original_size`` ``(H, W)`` and ``sector_source``
-    (``region``, ``frames`` or ``whole``); boxes in ``regions`` move along and are clipped, empty ones go. ``spacing``
-    does not change. A point of the result lies at ``(x + sector_box[0], y + sector_box[1])`` of the original.
+    Meta gains, as plain numbers and in pixels of the uncropped frame: ``sector_box`` (xyxy), ``sector_outline`` (rows
+    ``[y, left, right]`` that draw the mask, see `sector_outline`), ``original_size`` ``(H, W)``, and ``sector_source``
+    (``region``, ``frames`` or ``whole``). Boxes in ``regions`` move along and are clipped, empty ones go. ``spacing``
+    does not change. A point of the result lies at ``(x + sector_box[0], y + sector_box[1])`` of the original;
+    `put_back` brings results there.
 
     Raises:
         InputError: not a cine (`cine_array`).
@@ -38,7 +40,12 @@ class CropToSector(Transform):
         fit = find_sector(_looked_at(frames), meta.get("regions"))
         x0, y0, x1, y1 = fit.box
         cropped = frames[:, :, y0:y1, x0:x1] * fit.mask.astype(np.uint8)
-        meta.update(sector_box=fit.box, original_size=frames.shape[2:], sector_source=fit.source)
+        meta.update(
+            sector_box=fit.box,
+            sector_outline=fit.outline.tolist(),
+            original_size=frames.shape[2:],
+            sector_source=fit.source,
+        )
         if meta.get("regions"):
             meta["regions"] = _moved_regions(meta["regions"], fit.box)
         return cine_tensor(cropped, meta)

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 
 from bundle.errors import InputError
 from bundle.transforms import CropToSector, CropToSectord, find_sector
+from bundle.transforms.sector_outline import convex_outline, fill_outline
 
 
 def fan(height: int, width: int, apex: tuple[float, float], near: float, far: float, half_angle: float) -> np.ndarray:
@@ -61,6 +62,8 @@ def test_the_crop_is_zero_outside_and_untouched_inside() -> None:
     assert (result.numpy()[:, :, ~mask] == 0).all()
     assert np.array_equal(result.numpy()[:, :, mask], np.stack([frames] * 3)[:, :, y0:y1, x0:x1][:, :, mask])
     assert result.meta["original_size"] == (300, 400)
+    redrawn = fill_outline(np.array(result.meta["sector_outline"]), 300, 400)
+    assert np.array_equal(redrawn[y0:y1, x0:x1], mask)
     assert result.meta["spacing"] == (0.2, 0.3) and result.meta["frame_times"] == [0.0, 0.1]
     assert "sector_box" not in cine.meta  # the input is left alone
 
@@ -71,6 +74,35 @@ def test_static_bright_furniture_larger_than_the_sector_is_dropped() -> None:
     frames[:, 60:160, 180:280] = rng.integers(10, 120, (8, 100, 100))
     frames[:, 20:180, 10:150] = rng.integers(10, 255, (160, 140))  # a photograph beside it, never moving
     assert np.abs(np.subtract(find_sector(frames).box, (180, 60, 280, 160))).max() <= 3
+
+
+def test_a_counter_and_a_trace_that_change_are_not_the_sector() -> None:
+    frames, sector = screen()
+    for t, frame in enumerate(frames):
+        frame[275:287, 300 + t % 3 : 380 : 3] = 230  # digits of a clock
+        frame[292:295, 20 + 25 * t : 40 + 25 * t] = 255  # an ECG running through
+    assert np.abs(np.subtract(find_sector(frames).box, bounds(sector))).max() <= 5
+
+
+def test_a_piece_behind_a_shadow_belongs_to_the_sector() -> None:
+    frames, sector = screen()
+    frames[:, 120:, 205:250] = 0  # behind a rib
+    frames[:, :, 265:] *= np.arange(265, 400) >= 280  # and beside it
+    assert np.abs(np.subtract(find_sector(frames).box, bounds(sector))).max() <= 5
+
+
+def test_dark_tissue_of_a_still_is_kept() -> None:
+    frames, sector = screen(1)
+    depth = np.arange(300)[:, None]
+    frames[0] = np.where(sector & (depth > 150), 1 + frames[0] % 3, frames[0])
+    assert np.abs(np.subtract(find_sector(frames).box, bounds(sector))).max() <= 5
+
+
+def test_an_inside_that_is_common_and_dark_is_not_the_background() -> None:
+    frames, sector = screen(1)
+    frames[0][sector] = 1
+    frames[0, 60:100, 150:230] = 90
+    assert np.abs(np.subtract(find_sector(frames).box, bounds(sector))).max() <= 5
 
 
 def test_a_grey_screen_around_the_sector_is_not_the_sector() -> None:
@@ -171,6 +203,20 @@ def test_the_mask_is_convex_along_rows_and_columns() -> None:
     mask = find_sector(screen()[0]).mask.astype(int)
     for axis in (0, 1):
         assert (np.abs(np.diff(mask, axis=axis)).sum(axis) <= 2).all()
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_the_outline_is_the_convex_hull(factor: int) -> None:
+    from scipy.spatial import Delaunay
+
+    area = np.random.default_rng(5).random((30, 40)) < 0.01
+    rows, columns = np.nonzero(area)
+    corners = [[(rows + i) * factor, (columns + j) * factor] for i in (0, 1) for j in (0, 1)]
+    hull = Delaunay(np.concatenate(corners, axis=1).T)
+    y, x = np.mgrid[: 30 * factor, : 40 * factor] + 0.5
+    expected = hull.find_simplex(np.stack([y.ravel(), x.ravel()], 1)).reshape(y.shape) >= 0
+    filled = fill_outline(convex_outline(area, factor), *y.shape)
+    assert np.count_nonzero(filled != expected) <= 2  # pixels whose centre lies on the line
 
 
 def test_cropping_a_crop_changes_little() -> None:
