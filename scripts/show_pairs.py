@@ -70,7 +70,7 @@ def _records(clips: Path) -> list[dict[str, Any]]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=f"{__doc__} Views are augmented as in configs/train.yaml. A second row of one clip is a second draw.",
+        description=f"{__doc__} Views are augmented as in configs/train.yaml. A second row of a clip is a second draw.",
         epilog="example: python scripts/show_pairs.py clip.dcm --preset ivpp --gap 0.5 --output pairs.png",
     )
     add = parser.add_argument

@@ -85,10 +85,11 @@ class RandPairViews(RandomizableTransform):
         """The drawn frames, each once, ``(K, C, H, W)`` in 0 to 1, and what of each is in each view ``(V, K)``."""
         of_partner = np.zeros_like(draw.frames)
         of_partner[1] = draw.partner
-        parts, places = [], np.zeros_like(draw.frames)
+        parts: list[torch.Tensor] = []
+        places = np.zeros_like(draw.frames)
         for cine, here in zip(cines, (of_partner == 0, of_partner == 1), strict=False):
             unique, position = np.unique(draw.frames[here], return_inverse=True)
-            places[here] = position + sum(map(len, parts))
+            places[here] = position + sum(len(part) for part in parts)
             parts.append(torch.as_tensor(np.asarray(cine[:, unique]), dtype=torch.float32).movedim(1, 0))
         frames = torch.cat(parts) / 255
         mixing = torch.zeros(len(places), len(frames))

@@ -75,7 +75,8 @@ def test_a_program_given_a_bad_datalist_ends_with_one_line(tmp_path: Path) -> No
     options += ["--cache-dir", tmp_path / "cache", "--output-dir", tmp_path / "out"]
     error = ended_plainly("probe_encoders.py", *options)
     assert error.startswith(
-        f"error: {path}: {content['training'][3]['image']} has the unknown label 'unwell': expected one of: healthy, sick"
+        f"error: {path}: {content['training'][3]['image']} has the unknown label 'unwell': "
+        "expected one of: healthy, sick"
     )
     assert not list(tmp_path.glob("out/*"))
 

@@ -229,9 +229,8 @@ def test_box_agrees_with_one_drawn_by_hand(overlaps: dict[str, float], name: str
 @pytest.mark.parametrize(("kind", "apart"), sorted({(kind, apart) for kind, _, apart, _ in hand_boxes()}))
 def test_boxes_agree_on_average(overlaps: dict[str, float], kind: str, apart: bool) -> None:
     found = [overlaps[name] for row_kind, name, row_apart, _ in hand_boxes() if (row_kind, row_apart) == (kind, apart)]
-    print(
-        f"{kind}{', kept apart' if apart else ''}: {len(found)} boxes, mean {np.mean(found):.3f}, least {min(found):.3f}"
-    )
+    which = f"{kind}, kept apart" if apart else kind
+    print(f"{which}: {len(found)} boxes, mean {np.mean(found):.3f}, least {min(found):.3f}")
     assert np.mean(found) >= 0.95
 
 
