@@ -27,7 +27,6 @@ class OrderGeometryLoss(nn.Module):
     Args:
         order_weight: of the order.
         geometry_weight: of the geometry.
-        beta: where smooth L1 turns from a square to a line, in standard deviations of a parameter.
 
     Attributes:
         parts: detached scalars of the last call, for logging: ``order`` and ``geometry`` (before their weights),
@@ -35,11 +34,10 @@ class OrderGeometryLoss(nn.Module):
             In a distributed run they are this rank's, but for ``order``.
     """
 
-    def __init__(self, order_weight: float = 1.0, geometry_weight: float = 1.0, beta: float = 1.0) -> None:
+    def __init__(self, order_weight: float = 1.0, geometry_weight: float = 1.0) -> None:
         super().__init__()
         self.order_weight = order_weight
         self.geometry_weight = geometry_weight
-        self.beta = beta
         self.parts: dict[str, torch.Tensor] = {}
 
     def forward(self, outputs: Mapping[str, torch.Tensor], targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -83,7 +81,7 @@ class OrderGeometryLoss(nn.Module):
                 "the network must be the number of the transform's parameters"
             )
         with torch.autocast(found.device.type, enabled=False):
-            loss = F.smooth_l1_loss(_single(found), label.to(_single(found)), beta=self.beta)
+            loss = F.smooth_l1_loss(_single(found), label.to(_single(found)))
         self.parts["geometry"] = loss.detach()
         return loss
 

@@ -62,9 +62,12 @@ class OrderGeometryNet(nn.Module):
     and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
     matter to it.
 
-    All frames needed go through the encoder in one pass; a clip that no head reads is not encoded. Differs from the
-    paper: the shuffled clip of the parallel way is also the original of the geometry head, which a per-frame encoder
-    makes possible, so parallel and sequential cost the same 2n frames.
+    All frames needed go through the encoder in one pass; a clip that no head reads is not encoded. A network that has
+    more for the same encoder to do takes `frames` and gives their features to `answers`.
+
+    Differs from the paper: the shuffled clip of the parallel way is also the original of the geometry head, which a
+    per-frame encoder makes possible, so parallel and sequential cost the same 2n frames. The group's sister papers
+    name SE-ResNeXt with half its width; the nearest encoder here, ``seresnext50``, is MONAI's with its full width.
 
     Args:
         encoder: gives the representation of a frame.
@@ -109,8 +112,15 @@ class OrderGeometryNet(nn.Module):
             in_dim = len(self.geometry_clips) * encoder.feature_dim
             self.geometry_head = ProjectionHead(in_dim, hidden_dim, n_parameters)
 
-    def forward(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One forward pass of all frames that a head reads; see the class for what comes out."""
+    @property
+    def read(self) -> list[int]:
+        """Which of the two clips are read by a head, in order."""
+        by_order = [self.order_clip] if self.order_head is not None else []
+        by_geometry = self.geometry_clips if self.geometry_head is not None else []
+        return sorted({*by_order, *by_geometry})
+
+    def frames(self, clips: torch.Tensor) -> torch.Tensor:
+        """The frames that are to be encoded, (B * R * n, C, H, W), of the R clips that are read."""
         expected = (2, self.n_frames, self.encoder.in_channels)
         if clips.ndim != 6 or tuple(clips.shape[1:4]) != expected:
             raise InputError(
@@ -118,11 +128,12 @@ class OrderGeometryNet(nn.Module):
                 f"{self.encoder.in_channels} channels, height, width) for this {self.encoder.name}; check the "
                 "transform's n_frames and channels"
             )
-        read = {self.order_clip} if self.order_head is not None else set()
-        read |= set(self.geometry_clips) if self.geometry_head is not None else set()
-        flat = clips[:, sorted(read)].flatten(0, 2)
-        features = self.encoder(flat).unflatten(0, (len(clips), len(read), self.n_frames))
-        of_clip = dict(zip(sorted(read), features.unbind(1), strict=True))
+        return clips[:, self.read].flatten(0, 2)
+
+    def answers(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the heads say of the features (B * R * n, D) of `frames`; see the class."""
+        features = features.unflatten(0, (-1, len(self.read), self.n_frames))
+        of_clip = dict(zip(self.read, features.unbind(1), strict=True))
         out = {}
         if self.order_head is not None:
             out[Keys.ORDER_LOGITS] = self.order_head(of_clip[self.order_clip])
@@ -130,3 +141,7 @@ class OrderGeometryNet(nn.Module):
             seen = torch.cat([of_clip[clip] for clip in self.geometry_clips], dim=-1)
             out[Keys.GEOMETRY] = self.geometry_head(seen).mean(dim=1)
         return out
+
+    def forward(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One forward pass of all frames that a head reads; see the class for what comes out."""
+        return self.answers(self.encoder(self.frames(clips)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.datalist import Datalist
 from ..data.frame_cache import FrameCache
+from ..data.frame_times import known_times
 from ..errors import InputError
 from ..keys import Keys
 
@@ -40,8 +41,8 @@ class ClipSampling:
     Jiao et al. (ISBI 2020, arXiv 2003.00105) take 4 frames; their stride is not known to us, and 0.1 to 0.3 seconds is
     our choice. A stride is drawn evenly from what of the range fits into the cine, then a start from what that stride
     leaves room for. Each wished time gets the nearest frame, so a varying frame rate is handled; indices strictly
-    increase, so a stride below the frame interval gives neighbouring frames. Times that are not finite or do not
-    increase count as unknown.
+    increase, so a stride below the frame interval gives neighbouring frames. Where the times are unknown
+    (`known_times`) strides are in frames: no frame rate is assumed.
 
     A cine too short for the smallest stride is sampled at the largest that fits, from its first to its last frame, and
     the draw says so; with ``shorten=False`` it is refused. One with fewer than ``n_frames`` frames is always refused.
@@ -120,10 +121,9 @@ class ClipSampling:
 
     def _timing(self, n_frames: int, frame_times: np.ndarray | None) -> tuple[np.ndarray, Sequence[float], str]:
         """Times ``(T,)``, the range of strides in their unit, and the unit."""
-        if frame_times is not None:
-            times = np.asarray(frame_times, dtype=np.float64)
-            if times.shape == (n_frames,) and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0):
-                return times, self.stride, "seconds"
+        times = known_times(frame_times, n_frames)
+        if times is not None:
+            return times, self.stride, "seconds"
         return np.arange(n_frames, dtype=np.float64), self.stride_frames, "frames"
 
 

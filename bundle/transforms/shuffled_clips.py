@@ -19,6 +19,7 @@ from .clip_geometry import ClipGeometry, round_window
 from .clip_motion import MOTION_THRESHOLD, even_brightness, least_difference
 from .clip_sampling import ClipDraw, ClipSampling
 from .frame_order import FrameOrders
+from .frames import network_input
 from .view_intensity import RandViewIntensity
 
 
@@ -47,7 +48,7 @@ class ShuffledDraw:
 
 
 class RandShuffledClipd(MapTransform, Randomizable):
-    """Makes the sample of order and geometry pretraining from the cine under ``keys``, and takes the cine out.
+    """Makes the sample of order and geometry pretraining from the cine under ``keys``.
 
     After Jiao et al. (ISBI 2020, arXiv 2003.00105). A clip is drawn (`ClipSampling`), its frames are put into a random
     order (`FrameOrders`), and the shuffled clip is shown twice: as it is, and under one affine map for all its frames
@@ -71,6 +72,8 @@ class RandShuffledClipd(MapTransform, Randomizable):
     - ``geometry`` ``(P,)`` float32: the map's parameters, mean 0 and unit variance each;
     - ``moving``: whether the frames differ enough for their order to mean anything (`least_difference`), bool;
     - ``clip_frames`` ``(n,)``: frame indices as shown; ``shortened``: whether the cine was too short for the stride.
+
+    The cine stays in the record, so that other samples can be made of it too; take it out before batching.
 
     Everything comes from ``self.R``; the last draw is in ``drawn``. With ``fixed_draws`` = K nothing depends on the
     random state: the sample of a record is a function of its ``video_id`` and its ``draw``, 0 to K - 1, which is also
@@ -149,7 +152,7 @@ class RandShuffledClipd(MapTransform, Randomizable):
             raise InputError(f"video {data.get(Keys.VIDEO_ID, '?')}: {error}") from error
         draw = self.drawn
         assert draw is not None
-        cine = sample.pop(self.keys[0])
+        cine = sample[self.keys[0]]
         shown = draw.clip.frames[draw.order]
         read = torch.as_tensor(np.asarray(cine[:, shown]), dtype=torch.float32)
         frames = even_brightness(read.movedim(1, 0) / 255)
@@ -162,10 +165,9 @@ class RandShuffledClipd(MapTransform, Randomizable):
         return sample
 
     def _clips(self, frames: torch.Tensor, geometry: torch.Tensor) -> torch.Tensor:
-        both = self.geometry.show(frames, geometry)
-        jittered = self.jitter(both.flatten(0, 1)).unflatten(0, both.shape[:2])
-        clips = (round_window(jittered) - self.mean) / self.std
-        return clips.expand(-1, -1, self.channels, -1, -1) if clips.shape[2] == 1 else clips
+        both = self.jitter(self.geometry.show(frames, geometry).flatten(0, 1))
+        clips = network_input(round_window(both), self.mean, self.std, self.channels)
+        return clips.unflatten(0, (2, len(frames)))
 
 
 def _seed(name: str) -> int:
