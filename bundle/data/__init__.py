@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from .batches import PrepareFrames as PrepareFrames
-from .batches import PrepareViews as PrepareViews
+from .batches import PreparePretext as PreparePretext
 from .batches import id_codes as id_codes
 from .cine_dataset import CineDataset as CineDataset
-from .clip_batches import PrepareClips as PrepareClips
 from .clips import gallery_and_query as gallery_and_query
 from .clips import keep_readable as keep_readable
 from .datalist import Datalist as Datalist

@@ -23,14 +23,21 @@ def id_codes(ids: Iterable[str]) -> torch.Tensor:
     return torch.tensor(codes, dtype=torch.int64)
 
 
-class PrepareViews(PrepareBatch):
-    """Contrastive batch -> views ``(B, V, C, H, W)`` and a dict of targets.
+_IMAGES = (Keys.VIEWS, Keys.CLIPS)
+_TARGETS = (Keys.LABEL, Keys.PAIR_WEIGHT, Keys.NEGATIVE_MASK, Keys.ORDER, Keys.MOVING, Keys.GEOMETRY)
 
-    Targets: class indices ``label`` ``(B,)`` or ``(B, 2)``, ``video_id`` and ``patient_id`` as integer codes ``(B,)``,
-    and, when the batch has them, ``pair_weight`` ``(B,)`` and ``negative_mask`` ``(B, V - 2)``.
+
+class PreparePretext(PrepareBatch):
+    """Pretraining batch -> the images of its pretext tasks and a dict of targets.
+
+    Images, as far as the batch has them: ``views`` ``(B, V, C, H, W)`` and ``clips`` ``(B, 2, n, C, H, W)``.
+
+    Targets: ``video_id`` and ``patient_id`` as integer codes ``(B,)``; with views class indices ``label`` ``(B,)`` or
+    ``(B, 2)`` and, when the batch has them, ``pair_weight`` ``(B,)`` and ``negative_mask`` ``(B, V - 2)``; with clips
+    ``order`` ``(B,)``, ``moving`` ``(B,)`` bool, ``geometry`` ``(B, P)``.
 
     Raises:
-        InputError: a batch of one clip, which has no negatives.
+        InputError: views of one clip, which has no negatives.
     """
 
     def __call__(
@@ -39,20 +46,20 @@ class PrepareViews(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        if len(batchdata[Keys.LABEL]) < 2:
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        images = {name: batchdata[name] for name in _IMAGES if name in batchdata}
+        targets = {name: batchdata[name] for name in _TARGETS if name in batchdata}
+        targets |= {name: id_codes(batchdata[name]) for name in (Keys.VIDEO_ID, Keys.PATIENT_ID)}
+        if Keys.VIEWS in images and len(images[Keys.VIEWS]) < 2:
             raise InputError(
                 "a batch of one clip has nothing to be told from: contrast needs at least two readable training clips "
                 "and a batch_size of 2 or more"
             )
-        targets = {
-            Keys.LABEL: batchdata[Keys.LABEL],
-            Keys.VIDEO_ID: id_codes(batchdata[Keys.VIDEO_ID]),
-            Keys.PATIENT_ID: id_codes(batchdata[Keys.PATIENT_ID]),
-        }
-        targets |= {name: batchdata[name] for name in (Keys.PAIR_WEIGHT, Keys.NEGATIVE_MASK) if name in batchdata}
-        views = batchdata[Keys.VIEWS].to(device=device, non_blocking=non_blocking, **kwargs)
-        return views, {name: value.to(device=device, non_blocking=non_blocking) for name, value in targets.items()}
+        to = {"device": device, "non_blocking": non_blocking}
+        return (
+            {name: image.to(**to, **kwargs) for name, image in images.items()},
+            {name: target.to(**to) for name, target in targets.items()},
+        )
 
 
 class PrepareFrames(PrepareBatch):

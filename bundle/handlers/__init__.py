@@ -3,7 +3,9 @@ from .before_after_probe import BeforeAfterProbe as BeforeAfterProbe
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed
 from .loss_parts import LossParts as LossParts
+from .loss_progress import LossProgress as LossProgress
 from .pair_montage import PairMontage as PairMontage
+from .pretext_report import PretextReport as PretextReport
 from .progress import Progress as Progress
 from .run_checkpoint import RunCheckpoint as RunCheckpoint
 from .run_folder import check_run_folder as check_run_folder

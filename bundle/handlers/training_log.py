@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 class TrainingLog:
     """Writes ``metrics.csv``, ``metrics.json`` and ``curves.png``: a row an epoch, a column a figure.
 
-    A row holds the trainer's metrics of the epoch (see `LossParts`), the learning rate, and the evaluator's metrics
+    A row holds the trainer's metrics of the epoch (see `LossParts`), the learning rate, and the evaluators' metrics
     where the epoch was validated. The probe before the first epoch is row 0. It is part of the checkpoint, so a resumed
     run goes on with the same table.
 
     Args:
         output_dir: folder of the run.
         optimizer: its learning rate is logged.
-        evaluator: the validating engine, or None.
+        evaluators: the validating engines.
         interval: epochs between two lines on the console and two writings of the files.
         reference_lines: figures drawn as level lines, as ``{"contrast": log(2B - 1)}`` for what no learning gives.
     """
@@ -37,21 +37,21 @@ class TrainingLog:
         self,
         output_dir: str | Path,
         optimizer: Any,
-        evaluator: Engine | None = None,
+        evaluators: Sequence[Engine] = (),
         interval: int = 1,
         reference_lines: Mapping[str, float] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.optimizer = optimizer
-        self.evaluator = evaluator
+        self.evaluators = evaluators
         self.interval = interval
         self.reference_lines = dict(reference_lines or {})
         self.rows: list[dict[str, float]] = []
         self.written = 0
 
     def attach(self, engine: Engine) -> None:
-        if self.evaluator is not None:
-            self.evaluator.add_event_handler(Events.COMPLETED, self.record_validation, engine)
+        for evaluator in self.evaluators:
+            evaluator.add_event_handler(Events.COMPLETED, self.record_validation, engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.record_epoch)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval) | Events.COMPLETED, self.write)
 

@@ -15,6 +15,7 @@ from monai.utils import CommonKeys
 
 from ..keys import Keys
 from ..transforms.clip_geometry import UNITS, ClipGeometry
+from .bootstrap import Interval, bootstrap_interval
 from .scores import accuracy, confusion_matrix
 
 
@@ -41,8 +42,7 @@ class PretextMetric(Metric):
 class OrderAccuracy(PretextMetric):
     """Share of moving clips whose order is told rightly, with ``chance`` (1 / K) and ``moving`` (their share) beside.
 
-    The counts are in ``confusion`` (K, K), row true and column told class. Without any moving clip there is no
-    accuracy, and the figure is left out (None under the metric's own name).
+    Without any moving clip there is no accuracy, and the figure is left out (None under the metric's own name).
 
     Args:
         n_orders: K, the length of `FrameOrders`.
@@ -53,20 +53,38 @@ class OrderAccuracy(PretextMetric):
         super().__init__()
 
     def reset(self) -> None:
-        self.confusion = np.zeros((self.n_orders, self.n_orders), dtype=int)
+        self._order: list[torch.Tensor] = []
+        self._told: list[torch.Tensor] = []
+        self._patients: list[torch.Tensor] = []
         self.clips = 0
 
     def update(self, output: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
-        """Adds a batch of outputs and targets, as in `OrderGeometryLoss`."""
+        """Adds a batch of outputs and targets, as in `OrderLoss`, and ``Keys.PATIENT_ID`` (B,) codes."""
         outputs, targets = output
-        moving = targets[Keys.MOVING].cpu().numpy()
-        told = outputs[Keys.ORDER_LOGITS].argmax(dim=1).cpu().numpy()
-        self.confusion += confusion_matrix(targets[Keys.ORDER].cpu().numpy()[moving], told[moving], self.n_orders)
+        moving = targets[Keys.MOVING].cpu()
+        self._order.append(targets[Keys.ORDER].cpu()[moving])
+        self._told.append(outputs[Keys.ORDER_LOGITS].argmax(dim=1).cpu()[moving])
+        self._patients.append(targets[Keys.PATIENT_ID].cpu()[moving])
         self.clips += len(moving)
 
     def compute(self) -> dict[str, float]:
-        figures = {"chance": 1 / self.n_orders, "moving": float(self.confusion.sum() / max(self.clips, 1))}
-        return {"": float(accuracy(self.confusion)), **figures} if self.confusion.any() else figures
+        confusion = self.confusion()
+        figures = {"chance": 1 / self.n_orders, "moving": float(confusion.sum() / max(self.clips, 1))}
+        return {"": float(accuracy(confusion)), **figures} if confusion.any() else figures
+
+    def confusion(self) -> np.ndarray:
+        """Counts of the moving clips ``(K, K)``: row true class, column told class."""
+        if not self._order:
+            return np.zeros((self.n_orders, self.n_orders), dtype=int)
+        return confusion_matrix(torch.cat(self._order).numpy(), torch.cat(self._told).numpy(), self.n_orders)
+
+    def interval(self) -> Interval | None:
+        """The accuracy's 95 % interval by a bootstrap over patients; None without any moving clip."""
+        if not self.confusion().any():
+            return None
+        wrong = (torch.cat(self._order) != torch.cat(self._told)).long().numpy()
+        # one stratum: all classes of orders are asked of every patient
+        return bootstrap_interval(np.zeros_like(wrong), wrong, torch.cat(self._patients).tolist(), 2, accuracy)
 
 
 class GeometryErrors(PretextMetric):
@@ -91,7 +109,7 @@ class GeometryErrors(PretextMetric):
         self._labels: list[torch.Tensor] = []
 
     def update(self, output: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
-        """Adds a batch of outputs and targets, as in `OrderGeometryLoss`."""
+        """Adds a batch of outputs and targets, as in `GeometryLoss`."""
         outputs, targets = output
         self._found.append(outputs[Keys.GEOMETRY].detach().cpu().double())
         self._labels.append(targets[Keys.GEOMETRY].cpu().double())

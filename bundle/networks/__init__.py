@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoder, heads, one network per task, weights in and out."""
+"""Encoder, heads, the network of pretraining, weights in and out."""
 
 from __future__ import annotations
 
-from .contrastive import ContrastiveNet
+from .contrastive import ContrastiveHeads
 from .encoder import ENCODERS, Encoder
 from .heads import LinearClassifier, ProjectionHead
-from .order_geometry import OrderGeometryNet
+from .order_geometry import OrderGeometryHeads
+from .pretext import PretextHeads, PretextNet
 from .state_dict import LoadReport, load_weights
 from .weights import load_encoder, save_encoder
 
 __all__ = [
     "ENCODERS",
-    "ContrastiveNet",
+    "ContrastiveHeads",
     "Encoder",
     "LinearClassifier",
     "LoadReport",
-    "OrderGeometryNet",
+    "OrderGeometryHeads",
+    "PretextHeads",
+    "PretextNet",
     "ProjectionHead",
     "load_encoder",
     "load_weights",

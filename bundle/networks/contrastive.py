@@ -1,46 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of contrastive pretraining: encoder, projection head and, for few labels, a classifier."""
+"""The heads of contrastive pretraining: a projection and, for few labels, a classifier."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from ..errors import InputError
 from ..keys import Keys
-from .encoder import Encoder
 from .heads import LinearClassifier, ProjectionHead
+from .pretext import PretextHeads
 
 
-class ContrastiveNet(nn.Module):
+class ContrastiveHeads(PretextHeads):
     """Views (B, V, C, H, W) -> representation, projection and class logits of each view.
 
-    After USCL (Chen et al., MICCAI 2021, arXiv 2011.13066, figure 2). The output is a dict:
+    After USCL (Chen et al., MICCAI 2021, arXiv 2011.13066, figure 2). The outputs are
 
     - ``Keys.REPRESENTATION``: (B, V, D), what the encoder gives and what is kept after pretraining
     - ``Keys.PROJECTION``: (B, V, P), for the contrastive loss
     - ``Keys.LOGITS``: (B, V, K), for the label loss; only with ``num_classes`` > 0
 
-    Differs from the paper: all B * V images go through the encoder in one pass, so batch normalisation sees both views
-    together and updates its running figures once a step; the released code passes each view, and the whole batch
-    twice. The paper's figure classifies the representation, its released code the projection: ``classify`` chooses,
-    and the default follows the figure.
+    Differs from the paper: all B * V images go through the encoder in one pass (`PretextNet`), so batch normalisation
+    sees both views together and updates its running figures once a step; the released code passes each view, and the
+    whole batch twice. The paper's figure classifies the representation, its released code the projection: ``classify``
+    chooses, and the default follows the figure.
 
     Args:
-        encoder: gives the representation.
+        feature_dim: D.
         projection_dim: P.
         hidden_dim: width of the projection head's hidden layer; D when not given.
         num_classes: K; 0 builds no classifier.
         classify: ``"representation"`` or ``"projection"``, the classifier's input.
 
     Raises:
-        InputError: for another word in ``classify``, a negative ``num_classes``, or views that are not 5-D with the
-            encoder's number of channels.
+        InputError: for another word in ``classify``, a negative ``num_classes``, or views that are not 5-D.
     """
+
+    reads = Keys.VIEWS
 
     def __init__(
         self,
-        encoder: Encoder,
+        feature_dim: int = 512,
         projection_dim: int = 256,
         hidden_dim: int | None = None,
         num_classes: int = 0,
@@ -52,21 +52,22 @@ class ContrastiveNet(nn.Module):
         if num_classes < 0:
             raise InputError(f"num_classes: found {num_classes}, expected 0 (no classifier) or the number of classes")
         self.classify = classify
-        self.encoder = encoder
-        self.projector = ProjectionHead(encoder.feature_dim, hidden_dim, projection_dim)
-        classifier_dim = projection_dim if classify == Keys.PROJECTION else encoder.feature_dim
+        self.projector = ProjectionHead(feature_dim, hidden_dim, projection_dim)
+        classifier_dim = projection_dim if classify == Keys.PROJECTION else feature_dim
         self.classifier = LinearClassifier(classifier_dim, num_classes) if num_classes else None
 
-    def forward(self, views: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One forward pass of all views; see the class for what comes out."""
-        if views.ndim != 5 or views.shape[2] != self.encoder.in_channels:
+    def frames(self, images: torch.Tensor) -> torch.Tensor:
+        """Views (B, V, C, H, W) -> (B * V, C, H, W)."""
+        if images.ndim != 5:
             raise InputError(
-                f"views: found shape {tuple(views.shape)}, expected (batch, views, {self.encoder.in_channels}, height, "
-                f"width) for this {self.encoder.name}; check the transforms and the encoder's in_channels"
+                f"views: found shape {tuple(images.shape)}, expected (batch, views, channels, height, width); check "
+                "the transforms"
             )
-        batch_and_views = views.shape[:2]
-        flat = {Keys.REPRESENTATION: self.encoder(views.flatten(0, 1))}
-        flat[Keys.PROJECTION] = self.projector(flat[Keys.REPRESENTATION])
+        return images.flatten(0, 1)
+
+    def forward(self, features: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
+        """Features (B * V, D) -> see the class."""
+        flat = {Keys.REPRESENTATION: features, Keys.PROJECTION: self.projector(features)}
         if self.classifier is not None:
             flat[Keys.LOGITS] = self.classifier(flat[self.classify])
-        return {name: value.unflatten(0, batch_and_views) for name, value in flat.items()}
+        return {name: value.unflatten(0, (batch, -1)) for name, value in flat.items()}

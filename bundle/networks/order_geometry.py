@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of order and geometry pretraining: one encoder for every frame, and a head for each task."""
+"""The heads of order and geometry pretraining."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from ..errors import InputError
 from ..keys import Keys
-from .encoder import Encoder
 from .heads import ProjectionHead
+from .pretext import PretextHeads
 
 AS_IS, TRANSFORMED = 0, 1  # places of the two clips in a sample
 
@@ -47,10 +47,10 @@ class OrderHead(nn.Module):
         return self.classify(torch.cat(compared, dim=1))
 
 
-class OrderGeometryNet(nn.Module):
+class OrderGeometryHeads(PretextHeads):
     """Clips (B, 2, n, C, H, W), as they are and transformed -> order logits and parameters of the transform.
 
-    After Jiao et al. (ISBI 2020, arXiv 2003.00105, figure 2). The output is a dict:
+    After Jiao et al. (ISBI 2020, arXiv 2003.00105, figure 2). The outputs are
 
     - ``Keys.ORDER_LOGITS``: (B, K), with ``n_orders`` > 0
     - ``Keys.GEOMETRY``: (B, P), with ``n_parameters`` > 0
@@ -60,17 +60,14 @@ class OrderGeometryNet(nn.Module):
 
     The geometry head sees each frame's features of both clips (the paper's figure) or of the transformed one only,
     and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
-    matter to it.
-
-    All frames needed go through the encoder in one pass; a clip that no head reads is not encoded. A network that has
-    more for the same encoder to do takes `frames` and gives their features to `answers`.
+    matter to it. A clip that no head reads is not encoded.
 
     Differs from the paper: the shuffled clip of the parallel way is also the original of the geometry head, which a
     per-frame encoder makes possible, so parallel and sequential cost the same 2n frames. The group's sister papers
     name SE-ResNeXt with half its width; the nearest encoder here, ``seresnext50``, is MONAI's with its full width.
 
     Args:
-        encoder: gives the representation of a frame.
+        feature_dim: D, of the encoder.
         n_frames: n.
         n_orders: K, the length of `FrameOrders`; 0 builds no order head.
         n_parameters: P, the length of `ClipGeometry`; 0 builds no geometry head.
@@ -83,9 +80,11 @@ class OrderGeometryNet(nn.Module):
         InputError: for other words, no head at all, or clips of another shape.
     """
 
+    reads = Keys.CLIPS
+
     def __init__(
         self,
-        encoder: Encoder,
+        feature_dim: int = 512,
         n_frames: int = 4,
         n_orders: int = 12,
         n_parameters: int = 5,
@@ -101,39 +100,31 @@ class OrderGeometryNet(nn.Module):
             raise InputError(f"geometry_input: found {geometry_input!r}, expected 'both' or 'transformed'")
         if n_orders < 1 and n_parameters < 1:
             raise InputError("order and geometry: both are off; switch on at least one")
-        self.encoder = encoder
         self.n_frames = n_frames
         self.order_clip = AS_IS if combination == "parallel" else TRANSFORMED
         self.geometry_clips = [AS_IS, TRANSFORMED] if geometry_input == "both" else [TRANSFORMED]
         self.order_head = self.geometry_head = None
         if n_orders:
-            self.order_head = OrderHead(encoder.feature_dim, n_frames, n_orders, hidden_dim, order_features)
+            self.order_head = OrderHead(feature_dim, n_frames, n_orders, hidden_dim, order_features)
         if n_parameters:
-            in_dim = len(self.geometry_clips) * encoder.feature_dim
-            self.geometry_head = ProjectionHead(in_dim, hidden_dim, n_parameters)
+            self.geometry_head = ProjectionHead(len(self.geometry_clips) * feature_dim, hidden_dim, n_parameters)
+        by_order = [self.order_clip] if n_orders else []
+        by_geometry = self.geometry_clips if n_parameters else []
+        self.clips = sorted({*by_order, *by_geometry})  # those that a head reads
 
-    @property
-    def read(self) -> list[int]:
-        """Which of the two clips are read by a head, in order."""
-        by_order = [self.order_clip] if self.order_head is not None else []
-        by_geometry = self.geometry_clips if self.geometry_head is not None else []
-        return sorted({*by_order, *by_geometry})
-
-    def frames(self, clips: torch.Tensor) -> torch.Tensor:
-        """The frames that are to be encoded, (B * R * n, C, H, W), of the R clips that are read."""
-        expected = (2, self.n_frames, self.encoder.in_channels)
-        if clips.ndim != 6 or tuple(clips.shape[1:4]) != expected:
+    def frames(self, images: torch.Tensor) -> torch.Tensor:
+        """Clips (B, 2, n, C, H, W) -> (B * R * n, C, H, W), of the R clips that are read."""
+        if images.ndim != 6 or tuple(images.shape[1:3]) != (2, self.n_frames):
             raise InputError(
-                f"clips: found shape {tuple(clips.shape)}, expected (batch, 2, {self.n_frames} frames, "
-                f"{self.encoder.in_channels} channels, height, width) for this {self.encoder.name}; check the "
-                "transform's n_frames and channels"
+                f"clips: found shape {tuple(images.shape)}, expected (batch, 2, {self.n_frames} frames, channels, "
+                "height, width); check the transform's n_frames"
             )
-        return clips[:, self.read].flatten(0, 2)
+        return images[:, self.clips].flatten(0, 2)
 
-    def answers(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the heads say of the features (B * R * n, D) of `frames`; see the class."""
-        features = features.unflatten(0, (-1, len(self.read), self.n_frames))
-        of_clip = dict(zip(self.read, features.unbind(1), strict=True))
+    def forward(self, features: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
+        """Features (B * R * n, D) -> see the class."""
+        features = features.unflatten(0, (batch, len(self.clips), self.n_frames))
+        of_clip = dict(zip(self.clips, features.unbind(1), strict=True))
         out = {}
         if self.order_head is not None:
             out[Keys.ORDER_LOGITS] = self.order_head(of_clip[self.order_clip])
@@ -141,7 +132,3 @@ class OrderGeometryNet(nn.Module):
             seen = torch.cat([of_clip[clip] for clip in self.geometry_clips], dim=-1)
             out[Keys.GEOMETRY] = self.geometry_head(seen).mean(dim=1)
         return out
-
-    def forward(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One forward pass of all frames that a head reads; see the class for what comes out."""
-        return self.answers(self.encoder(self.frames(clips)))

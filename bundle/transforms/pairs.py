@@ -98,7 +98,7 @@ class RandPairViews(RandomizableTransform):
 
 
 class RandPairViewsd(MapTransform, Randomizable):
-    """`RandPairViews` on the cine of a record: adds ``views`` and takes the cine out.
+    """`RandPairViews` on the cine of a record: adds ``views``.
 
     The record keeps what was drawn: ``pair_frames`` ``(V, K)`` and ``pair_mixing`` ``(V, K)``, so that a picture can
     show it; and as far as the preset has them, for the loss, ``pair_weight`` (a scalar) and ``negative_mask``
@@ -134,8 +134,8 @@ class RandPairViewsd(MapTransform, Randomizable):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         sample = dict(data)
-        cine, times = sample.pop(self.keys[0]), sample.pop(Keys.FRAME_TIMES, None)
-        partners, partner = sample.pop(Keys.PARTNERS, None), None
+        cine, times = data[self.keys[0]], data.get(Keys.FRAME_TIMES)
+        partners, partner = data.get(Keys.PARTNERS), None
         if self.pairs.preset.same_patient and partners is not None:
             self.randomize(len(partners))
             other = data

@@ -62,7 +62,7 @@ def test_every_preset_trains_and_resumes_exactly(workflow, tiny, two_clips_a_pat
         assert (own != other).any()
         records = whole.parser.get_parsed_content("train#dataset").data
         assert all(records[a][Keys.PATIENT_ID] == records[b][Keys.PATIENT_ID] for a, b in zip(own, other, strict=True))
-        assert whole.parser.get_parsed_content("loss").contrast.mask_same_patient
+        assert whole.parser.get_parsed_content("loss").losses["contrast"].contrast.mask_same_patient
 
     broken = {**tiny, "output_dir": str(tmp_path / "broken")}
     interrupted = workflow("train.yaml", **broken)

@@ -117,8 +117,8 @@ def test_an_interrupted_run_resumes_exactly(workflow, tiny, tmp_path):
         {"pair_preset": "uscl-released"},
         {"pair_preset": "simclr", "label_fraction": 0.0},
         {"label_fraction": 1.0, "accumulation_steps": 2, "use_tensorboard": True},
-        {"num_workers": 2, "in_channels": 3, "loss::mask_same_patient": True},
-        {"architecture": "seresnet50", "loss::temperature": 0.1},
+        {"num_workers": 2, "in_channels": 3, "loss_def::losses::contrast::mask_same_patient": True},
+        {"architecture": "seresnet50", "loss_def::losses::contrast::temperature": 0.1},
     ],
     ids=lambda value: ",".join(value),
 )

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from bundle.data import PrepareFrames, PrepareViews, gallery_and_query, id_codes
+from bundle.data import PrepareFrames, PreparePretext, gallery_and_query, id_codes
+from bundle.errors import InputError
 from bundle.inferers import FramesInferer
 from bundle.keys import Keys
 
@@ -24,16 +26,34 @@ def test_views_and_targets():
         Keys.VIDEO_ID: ["a", "b", "c"],
         Keys.PATIENT_ID: ["p", "p", "q"],
     }
-    views, targets = PrepareViews()(batch)
-    assert torch.equal(views, batch[Keys.VIEWS])
+    images, targets = PreparePretext()(batch)
+    assert list(images) == [Keys.VIEWS] and torch.equal(images[Keys.VIEWS], batch[Keys.VIEWS])
     assert set(targets) == {Keys.LABEL, Keys.VIDEO_ID, Keys.PATIENT_ID}
     patient = targets[Keys.PATIENT_ID]
     assert patient[0] == patient[1] != patient[2]
-    weighted = PrepareViews()({**batch, Keys.PAIR_WEIGHT: torch.tensor([1.0, 0.5, 0.1])})[1]
+    weighted = PreparePretext()({**batch, Keys.PAIR_WEIGHT: torch.tensor([1.0, 0.5, 0.1])})[1]
     assert torch.equal(weighted[Keys.PAIR_WEIGHT], torch.tensor([1.0, 0.5, 0.1]))
     there = torch.tensor([[True], [False], [True]])
     three = {**batch, Keys.VIEWS: torch.rand(3, 3, 1, 4, 4), Keys.NEGATIVE_MASK: there}
-    assert torch.equal(PrepareViews()(three)[1][Keys.NEGATIVE_MASK], there)
+    assert torch.equal(PreparePretext()(three)[1][Keys.NEGATIVE_MASK], there)
+
+
+def test_clips_and_both():
+    clips = {
+        Keys.CLIPS: torch.rand(1, 2, 4, 1, 4, 4),
+        Keys.ORDER: torch.tensor([3]),
+        Keys.MOVING: torch.tensor([True]),
+        Keys.GEOMETRY: torch.rand(1, 5),
+        Keys.VIDEO_ID: ["a"],
+        Keys.PATIENT_ID: ["p"],
+    }
+    images, targets = PreparePretext()(clips)
+    assert list(images) == [Keys.CLIPS], "a single clip has an order"
+    assert all(value is clips[name] for name, value in targets.items() if name in (Keys.ORDER, Keys.MOVING))
+    assert torch.equal(targets[Keys.GEOMETRY], clips[Keys.GEOMETRY]) and targets[Keys.PATIENT_ID] == id_codes(["p"])
+    views = {Keys.VIEWS: torch.rand(1, 2, 1, 4, 4), Keys.LABEL: torch.tensor([0])}
+    with pytest.raises(InputError, match="a batch of one clip"):
+        PreparePretext()({**clips, **views})
 
 
 def test_frames_inferer_equals_frame_by_frame():

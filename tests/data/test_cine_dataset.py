@@ -12,7 +12,7 @@ import torch
 from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, SelectItemsd
 
-from bundle.data import CineDataset, Datalist, FrameCache, PrepareViews, keep_readable
+from bundle.data import CineDataset, Datalist, FrameCache, PreparePretext, keep_readable
 from bundle.errors import InputError
 from bundle.keys import Keys
 from bundle.transforms import RandPairViewsd
@@ -82,7 +82,8 @@ def test_a_batch_of_same_patient_pairs(records, cache, workers):
         greys = batch[Keys.VIEWS][item].mean(dim=(1, 2, 3)) * 255
         assert greys.tolist() == pytest.approx([10 * (own + 1), 10 * (other + 1)], rel=1e-5)
     assert torch.equal(batch[Keys.LABEL], pairs)
-    views, targets = PrepareViews()(batch)
+    images, targets = PreparePretext()(batch)
+    views = images[Keys.VIEWS]
     assert views.shape == (7, 2, 1, 8, 8) and targets[Keys.LABEL].shape == (7, 2)
     (again,) = loader(records, cache, 0, workers)
     assert torch.equal(again[Keys.PAIR_INDEX], pairs) and torch.equal(again[Keys.PAIR_FRAMES], batch[Keys.PAIR_FRAMES])

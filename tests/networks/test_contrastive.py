@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contrastive network and its heads."""
+"""The contrastive heads, on an encoder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import torch
 from bundle.errors import InputError
 from bundle.keys import Keys
 from bundle.losses import SemiSupervisedContrastiveLoss
-from bundle.networks import ContrastiveNet, Encoder, LinearClassifier, ProjectionHead
+from bundle.networks import ContrastiveHeads, Encoder, LinearClassifier, PretextNet, ProjectionHead
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     return Encoder("resnet18")
+
+
+def contrastive(encoder: Encoder, **options) -> PretextNet:
+    return PretextNet(encoder, {"contrast": ContrastiveHeads(**options)})
 
 
 def test_the_projection_head_is_the_papers():
@@ -38,8 +42,8 @@ def test_the_linear_classifier_is_linear():
 @pytest.mark.parametrize("classes", [0, 1, 4])
 @pytest.mark.parametrize(("batch", "count"), [(1, 2), (3, 2), (2, 5)])
 def test_shapes(encoder, batch, count, classes):
-    network = ContrastiveNet(encoder, projection_dim=16, hidden_dim=24, num_classes=classes).eval()
-    out = network(torch.randn(batch, count, 1, 64, 64))
+    network = contrastive(encoder, projection_dim=16, hidden_dim=24, num_classes=classes).eval()
+    out = network({Keys.VIEWS: torch.randn(batch, count, 1, 64, 64)})
     assert out[Keys.REPRESENTATION].shape == (batch, count, 512)
     assert out[Keys.PROJECTION].shape == (batch, count, 16)
     assert (Keys.LOGITS in out) == (classes > 0)
@@ -48,33 +52,33 @@ def test_shapes(encoder, batch, count, classes):
 
 
 def test_rgb_views():
-    network = ContrastiveNet(Encoder("resnet18", in_channels=3)).eval()
-    assert network(torch.randn(2, 2, 3, 64, 64))[Keys.PROJECTION].shape == (2, 2, 256)
+    network = contrastive(Encoder("resnet18", in_channels=3)).eval()
+    assert network({Keys.VIEWS: torch.randn(2, 2, 3, 64, 64)})[Keys.PROJECTION].shape == (2, 2, 256)
 
 
 def test_each_view_of_each_item_is_at_its_place(encoder):
-    network = ContrastiveNet(encoder, num_classes=3).eval()
+    network = contrastive(encoder, num_classes=3).eval()
     views = torch.randn(3, 2, 1, 64, 64)
     with torch.no_grad():
-        out = network(views)
+        out = network({Keys.VIEWS: views})
         for item in range(3):
             for view in range(2):
                 feature = encoder(views[item, view][None])
                 expected = {
                     Keys.REPRESENTATION: feature,
-                    Keys.PROJECTION: network.projector(feature),
-                    Keys.LOGITS: network.classifier(feature),
+                    Keys.PROJECTION: network.heads["contrast"].projector(feature),
+                    Keys.LOGITS: network.heads["contrast"].classifier(feature),
                 }
                 for key, value in expected.items():
                     torch.testing.assert_close(out[key][item, view], value[0], rtol=1e-4, atol=1e-5)
 
 
 def test_all_views_go_through_the_encoder_once(encoder):
-    network = ContrastiveNet(encoder).train()
+    network = contrastive(encoder).train()
     seen: list[tuple[int, ...]] = []
     hook = encoder.register_forward_hook(lambda module, given, out: seen.append(tuple(given[0].shape)))
     before = int(encoder.bn1.num_batches_tracked)
-    network(torch.randn(3, 2, 1, 64, 64))
+    network({Keys.VIEWS: torch.randn(3, 2, 1, 64, 64)})
     hook.remove()
     assert seen == [(6, 1, 64, 64)]
     assert int(encoder.bn1.num_batches_tracked) == before + 1
@@ -82,23 +86,23 @@ def test_all_views_go_through_the_encoder_once(encoder):
 
 @pytest.mark.parametrize("classify", [Keys.REPRESENTATION, Keys.PROJECTION])
 def test_what_is_classified(encoder, classify):
-    network = ContrastiveNet(encoder, projection_dim=16, num_classes=3, classify=classify).eval()
-    out = network(torch.randn(2, 2, 1, 64, 64))
-    expected = out[classify] @ network.classifier.weight.T + network.classifier.bias
+    network = contrastive(encoder, projection_dim=16, num_classes=3, classify=classify).eval()
+    out = network({Keys.VIEWS: torch.randn(2, 2, 1, 64, 64)})
+    expected = out[classify] @ network.heads["contrast"].classifier.weight.T + network.heads["contrast"].classifier.bias
     torch.testing.assert_close(out[Keys.LOGITS], expected)
 
 
 def test_learns_to_tell_a_batch_apart():
     """Encoder, heads and loss together: the loss of one fixed batch falls far below that of chance."""
     torch.manual_seed(0)
-    network = ContrastiveNet(Encoder("resnet18"), num_classes=2).train()
+    network = contrastive(Encoder("resnet18"), num_classes=2).train()
     loss_function = SemiSupervisedContrastiveLoss(temperature=0.5)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-4)
     views = torch.rand(6, 1, 1, 64, 64).repeat(1, 2, 1, 1, 1) + 0.1 * torch.randn(6, 2, 1, 64, 64)
     targets = {Keys.LABEL: torch.tensor([0, 1, -1, -1, -1, -1])}
     for _ in range(6):
         optimiser.zero_grad()
-        loss = loss_function(network(views), targets)
+        loss = loss_function(network({Keys.VIEWS: views}), targets)
         loss.backward()
         optimiser.step()
     assert loss_function.parts["contrast_accuracy"] == 1
@@ -107,11 +111,11 @@ def test_learns_to_tell_a_batch_apart():
 
 @pytest.mark.parametrize("shape", [(2, 1, 64, 64), (2, 2, 3, 64, 64), (64, 64)])
 def test_refuses_other_inputs(encoder, shape):
-    with pytest.raises(InputError, match="views"):
-        ContrastiveNet(encoder)(torch.zeros(shape))
+    with pytest.raises(InputError, match="views|channels"):
+        contrastive(encoder)({Keys.VIEWS: torch.zeros(shape)})
 
 
 @pytest.mark.parametrize("wrong", [{"classify": "logits"}, {"num_classes": -1}])
 def test_refuses_other_settings(encoder, wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
-        ContrastiveNet(encoder, **wrong)
+        contrastive(encoder, **wrong)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.networks import ENCODERS, ContrastiveNet, Encoder, load_encoder, load_weights, save_encoder
+from bundle.networks import ENCODERS, ContrastiveHeads, Encoder, PretextNet, load_encoder, load_weights, save_encoder
 
 ABOUT = {
     "normalisation": {"mean": 0.25, "std": 0.5},
@@ -246,15 +246,19 @@ def test_nothing_in_common_is_refused_even_at_a_share_of_zero(encoder):
         load_weights(encoder, {})
 
 
+def pretext(name: str, num_classes: int = 0) -> PretextNet:
+    return PretextNet(Encoder(name), {"contrast": ContrastiveHeads(num_classes=num_classes)})
+
+
 def test_whole_networks_load_too(encoder):
-    first, second = (ContrastiveNet(Encoder("resnet18"), num_classes=3) for _ in range(2))
+    first, second = (pretext("resnet18", num_classes=3) for _ in range(2))
     report = load_weights(second, {f"module.{key}": value for key, value in first.state_dict().items()})
     assert_same(first.state_dict(), second.state_dict())
     assert len(report.loaded) == len(first.state_dict())
-    with pytest.raises(InputError, match="expected ContrastiveNet"):
-        load_weights(ContrastiveNet(Encoder("resnet18")), encoder.state_dict())
+    with pytest.raises(InputError, match="expected PretextNet"):
+        load_weights(pretext("resnet18"), encoder.state_dict())
 
 
 def test_a_network_with_another_encoder_is_named():
-    with pytest.raises(InputError, match="found resnet34, expected ContrastiveNet with a resnet18"):
-        load_weights(ContrastiveNet(Encoder("resnet18")), ContrastiveNet(Encoder("resnet34")).state_dict())
+    with pytest.raises(InputError, match="found resnet34, expected PretextNet with a resnet18"):
+        load_weights(pretext("resnet18"), pretext("resnet34").state_dict())
