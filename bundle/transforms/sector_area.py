@@ -81,13 +81,14 @@ def sector_area(frames: np.ndarray, first_row: int) -> np.ndarray | None:
     size[0] = 0
     moved = np.bincount(labels.ravel(), weights=moving.ravel(), minlength=count + 1)
     moved[0] = 0
-    if moved.sum() > FEWEST_MOVED * moving.size:  # what stays the same is furniture
-        thick = np.bincount(labels[_open(solid, round(1.5 * radius))], minlength=count + 1) > 0
-        keep = (thick | (moved >= SMALLEST_THIN * moved.max())) & (moved >= FROZEN * size)
-        signal = moving
-    else:  # a still, or a frozen cine
-        keep = size >= SMALLEST_STILL * size.max()
+    thick = np.bincount(labels[_open(solid, round(1.5 * radius))], minlength=count + 1) > 0
+    keep = (thick | (moved >= SMALLEST_THIN * moved.max())) & (moved >= FROZEN * size)
     keep[0] = False
+    if moved.sum() > FEWEST_MOVED * moving.size and keep.any():  # what stays the same is furniture
+        signal = moving
+    else:  # a still, a frozen cine, or one of which little moves
+        keep = size >= SMALLEST_STILL * size.max()
+        keep[0] = False
     chosen = keep[labels]
     # give back the corners and the apex that the opening took
     return ndimage.binary_dilation(chosen, np.ones((3, 3)), iterations=radius + 1, mask=signal | chosen)

@@ -52,6 +52,14 @@ def test_finds_the_sector_and_nothing_else(n_frames: int) -> None:
     assert furniture.any() and not (whole & furniture).any()
 
 
+def test_a_frozen_sector_of_which_little_moves_is_found_as_in_a_still() -> None:
+    frames, sector = screen(1)
+    frames = np.repeat(frames, 8, axis=0)
+    frames[::2, 120:170, 150:210] //= 2  # a few percent of the frame, much less than a quarter of the sector
+    assert 0.015 < 50 * 60 / sector.size and 50 * 60 < 0.25 * sector.sum()
+    assert np.abs(np.subtract(find_sector(frames).box, bounds(sector))).max() <= 5
+
+
 def test_the_crop_is_zero_outside_and_untouched_inside() -> None:
     frames, sector = screen()
     cine = MetaTensor(torch.from_numpy(np.stack([frames] * 3)), meta={"frame_times": [0.0, 0.1], "spacing": (0.2, 0.3)})
