@@ -3,6 +3,7 @@ from .batches import PrepareFrames as PrepareFrames
 from .batches import PreparePretext as PreparePretext
 from .batches import id_codes as id_codes
 from .cine_dataset import CineDataset as CineDataset
+from .clips import fixed_draws as fixed_draws
 from .clips import gallery_and_query as gallery_and_query
 from .clips import keep_readable as keep_readable
 from .datalist import Datalist as Datalist

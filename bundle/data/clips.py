@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a datalist to the clips an engine is fed: those that can be read, and the two sides of a probe."""
+"""From a datalist to the clips an engine is fed: those that can be read, the sides of a probe, repeated draws."""
 
 from __future__ import annotations
 
@@ -53,3 +53,8 @@ def _log_unknown_times(records: Sequence[Record], cache: FrameCache) -> None:
 def gallery_and_query(gallery: Sequence[Record], query: Sequence[Record]) -> list[Record]:
     """The records of a probe, each marked as reference (``part`` is ``GALLERY``) or as judged (``QUERY``)."""
     return [{**record, Keys.PART: GALLERY} for record in gallery] + [{**record, Keys.PART: QUERY} for record in query]
+
+
+def fixed_draws(records: Sequence[Record], n_draws: int) -> list[Record]:
+    """Each record ``n_draws`` times, marked with its ``draw``, so that evaluation makes the same samples every time."""
+    return [{**record, Keys.DRAW: (draw, n_draws)} for record in records for draw in range(n_draws)]

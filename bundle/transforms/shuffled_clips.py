@@ -75,9 +75,9 @@ class RandShuffledClipd(MapTransform, Randomizable):
 
     The cine stays in the record, so that other samples can be made of it too; take it out before batching.
 
-    Everything comes from ``self.R``; the last draw is in ``drawn``. With ``fixed_draws`` = K nothing depends on the
-    random state: the sample of a record is a function of its ``video_id`` and its ``draw``, 0 to K - 1, which is also
-    the place of the clip among K evenly spaced ones. Evaluation then asks the same in every epoch.
+    Everything comes from ``self.R``; the last draw is in ``drawn``. The sample of a record with a ``draw`` (k, K) does
+    not depend on the random state, but is a function of its ``video_id`` and of k, which is also the place of the clip
+    among K evenly spaced ones: evaluation asks the same in every epoch (`fixed_draws`).
 
     Args:
         keys: the cine's key.
@@ -88,7 +88,6 @@ class RandShuffledClipd(MapTransform, Randomizable):
         motion_threshold: grey levels, see `least_difference`; 0 takes every clip as moving.
         mean, std: the clips are normalised to ``(x - mean) / std`` at the end.
         channels: grey frames are repeated to this many channels.
-        fixed_draws: K, 0 draws anew each time.
 
     Raises:
         InputError: at the start, two frames with merged reversal, which have one class; for a sample, a cine that is
@@ -106,7 +105,6 @@ class RandShuffledClipd(MapTransform, Randomizable):
         mean: float = 0.5,
         std: float = 0.25,
         channels: int = 1,
-        fixed_draws: int = 0,
     ) -> None:
         super().__init__(keys)
         self.sampling = sampling if sampling is not None else ClipSampling()
@@ -122,7 +120,6 @@ class RandShuffledClipd(MapTransform, Randomizable):
         self.mean = mean
         self.std = std
         self.channels = channels
-        self.fixed_draws = fixed_draws
         self.drawn: ShuffledDraw | None = None
 
     def set_random_state(
@@ -136,10 +133,10 @@ class RandShuffledClipd(MapTransform, Randomizable):
     def randomize(self, data: Mapping[Hashable, Any]) -> None:
         """Draws clip, order and geometry for a record into ``drawn``."""
         n_frames, times = data[self.keys[0]].shape[1], data.get(Keys.FRAME_TIMES)
-        if self.fixed_draws:
-            place = int(data.get(Keys.DRAW, 0))
+        if Keys.DRAW in data:
+            place, draws = data[Keys.DRAW]
             self.set_random_state(seed=_seed(f"{data[Keys.VIDEO_ID]} {place}"))
-            clip = self.sampling.even(place, self.fixed_draws, n_frames, times)
+            clip = self.sampling.even(place, draws, n_frames, times)
         else:
             clip = self.sampling.draw(self.R, n_frames, times)
         self.drawn = ShuffledDraw(clip, self.orders.draw(self.R), self.geometry.draw(self.R))
