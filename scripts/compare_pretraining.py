@@ -114,6 +114,7 @@ def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output:
         command += ["--where", f"{column}={','.join(map(str, values))}"]
     if target.get("own_split"):  # the testing part of the split that the encoders were pretrained with
         command += ["--datalist", str(cells[0].folder / "datalist.json")]
+    command += ["--allow-leakage"] if target.get("allow_leakage") else []
     return command
 
 

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,23 @@ import torch
 
 from bundle.data import (
     CineDataset,
+    Fingerprint,
     FrameCache,
+    by_fold,
+    check_leakage,
     datalist_content,
     describe_transform,
+    fingerprints,
     gallery_and_query,
     load_datalist,
+    read_training_clips,
     records_from_table,
     write_datalist,
 )
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
-from bundle.keys import GALLERY, Keys
+from bundle.keys import GALLERY, QUERY, Keys
 from bundle.metrics import ProbeResult, markdown_table, summarise
 from bundle.networks import Encoder, load_encoder
 from bundle.transforms import EvenFramesd, preprocessing
@@ -52,6 +57,7 @@ class Job:
     normalisation: dict[str, Any]
     trained: dict[str, Any] | None = None
     seed: int | None = None
+    clips: list[Fingerprint] | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
@@ -78,6 +84,7 @@ def main() -> None:
         size: FrameCache(args.cache_dir, preprocessing(size)) for size in sorted({job.image_size for job in jobs})
     }
     records, left_out = _readable(records, caches)
+    _check_leakage(jobs, records, caches, args)
     about = _about(args, records, class_names, left_out)
     # what was judged before stays in the file, also when this run stops half way
     runs = {run["key"]: run for run in _read_runs(output / "results.json")}
@@ -90,8 +97,6 @@ def main() -> None:
         asked += [key] if key not in asked else []
         scores = ", ".join(f"{kind} {probe['per_clip']:.2f}" for kind, probe in runs[key]["probes"].items())
         logger.info(f"{job.title}: balanced accuracy per clip {scores}{' (judged before)' if known else ''}")
-        if (job.trained or {}).get("data") == about["name"]:
-            logger.warning(f"{job.title} was pretrained on {about['name']} too, so it may have seen these clips")
         figures = _figures([runs[key] for key in asked])
         _write(output, {"figures": figures, "data": about, "runs": list(runs.values())})
     print((output / "table.md").read_text(encoding="utf-8"))
@@ -129,13 +134,15 @@ def _trained_job(text: str) -> tuple[Job, bool]:
         raise InputError(f"{file}: says no square image size and normalisation; export it with save_encoder")
     name = name or (file.resolve().parent.name if file.stem == "encoder" else file.stem)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Job(name, str(file), digest, size, info["normalisation"], info.get("trained")), bool(equals)
+    trained = info.get("trained")
+    clips = read_training_clips(file, trained or {})
+    return Job(name, str(file), digest, size, info["normalisation"], trained, clips=clips), bool(equals)
 
 
 def _items(args: argparse.Namespace, output: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """The class names and the labelled clips; the datalist that was used is kept beside the results."""
     if args.datalist:
-        datalist = load_datalist(args.datalist, args.dataset_dir)
+        datalist = load_datalist(args.datalist, args.dataset_dir, allow_leakage=args.allow_leakage)
     else:
         table = Path(args.dataset_dir) / "labels.csv"
         records = records_from_table(
@@ -163,6 +170,32 @@ def _readable(records: list[dict[str, Any]], caches: dict[int, FrameCache]) -> t
     return [record for record in records if record[Keys.IMAGE] not in skipped], left_out
 
 
+def _check_leakage(
+    jobs: list[Job], records: list[dict[str, Any]], caches: dict[int, FrameCache], args: argparse.Namespace
+) -> None:
+    """Nothing is shared between what a probe is fitted on and judged on, nor between the latter and a pretraining."""
+    cache = next(iter(caches.values()))
+    if any(Keys.PART in record for record in records):
+        parts = {part: [record for record in records if record[Keys.PART] == part] for part in (GALLERY, QUERY)}
+    else:
+        parts = by_fold(records)
+    known = fingerprints(parts, cache)
+    check_leakage(known, cache, args.output_dir, args.allow_leakage)
+    judged = known.get(QUERY) or [clip for part in known.values() for clip in part]
+    checked = []
+    for job in jobs:
+        if job.clips is None and job.seed is None:
+            where = f" ({job.trained['data']})" if (job.trained or {}).get("data") else ""
+            logger.warning(
+                f"{job.title}: no list of the clips it was pretrained on{where} lies beside it, so it was not checked "
+                "whether it has seen these clips"
+            )
+        elif job.clips and (ids := {(clip.patient_id, clip.content) for clip in job.clips}) not in checked:
+            checked.append(ids)  # seeds and methods share their clips
+            parts = {f"the pretraining of {job.title}": job.clips, "the clips to judge": judged}
+            check_leakage(parts, cache, args.output_dir, args.allow_leakage)
+
+
 def _judge(
     job: Job, cache: FrameCache, records: list[dict[str, Any]], class_names: list[str], device: str
 ) -> dict[str, Any]:
@@ -172,7 +205,7 @@ def _judge(
     embedded = time.perf_counter()
     probes = probe_features(features, records, class_names)
     return {
-        **asdict(job),
+        **asdict(replace(job, clips=None)),
         "feature_dim": features[0].shape[1],
         "seconds": {"embed": round(embedded - started, 1), "probe": round(time.perf_counter() - embedded, 1)},
         "intervals": {kind: result.interval().to_dict() for kind, result in probes.items()},
@@ -283,6 +316,11 @@ def _parse() -> argparse.Namespace:
     add("--untrained", metavar="ARCHITECTURE", help="judge this architecture with random weights too, as the baseline")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the random weights (default: 0 to 4)")
     add("--image-size", type=int, help="image size of the untrained encoders (default: that of the first encoder)")
+    add(
+        "--allow-leakage",
+        action="store_true",
+        help="go on, with a warning, where clips are shared between folds or with an encoder's pretraining",
+    )
     add("--cache-dir", default=".cache/frames", help="decoded frames, shared by all runs (default: .cache/frames)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where encoders run")
     args = parser.parse_args()

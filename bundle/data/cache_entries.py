@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of a frame cache: how they are called, written, read and removed.
 
-An entry is ``<first two of content>/<content>-<settings>.npy`` with the frames and ``.json`` with the meta; content is
-the digest of the file they come from, settings that of the preprocessing, which ``settings/<settings>.json`` spells
-out. The time of writing of the ``.npy`` is the time of its last use. Nothing else in the folder is ever touched, and
-links are not followed.
+An entry is ``<first two of content>/<content>-<settings>.npy`` with the frames, ``.json`` with the meta and, where they
+were asked for, ``.npz`` with the hashes of the frames; content is the digest of the file they come from, settings that
+of the preprocessing, which ``settings/<settings>.json`` spells out. The time of writing of the ``.npy`` is the time of
+its last use. Nothing else in the folder is ever touched, and links are not followed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..files import written_beside
+from .near_duplicates import HASH_VERSION, ClipHashes
 
 try:
     import fcntl
@@ -34,8 +35,8 @@ LEFT_BEHIND_S = 3600
 """Temporary files older than this are of a process that is gone: writing an entry takes seconds."""
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
-_ENTRY = re.compile(r"([0-9a-f]{64}(?:-([0-9a-f]{12}))?)\.(?:npy|json)")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{64}.*\.part\.(?:npy|json)|[0-9a-f]{64}-[0-9a-f]{12}\.lock")
+_ENTRY = re.compile(r"([0-9a-f]{64}(?:-([0-9a-f]{12}))?)\.(?:npy|json|npz)")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{64}.*\.part\.(?:npy|json|npz)|[0-9a-f]{64}-[0-9a-f]{12}\.lock")
 _SETTINGS = re.compile(r"([0-9a-f]{12})\.json")
 _SHAPE = re.compile(rb"'shape': \((\d+), (\d+), (\d+), (\d+)\)")
 
@@ -105,6 +106,28 @@ def read_meta(entry: str) -> dict[str, Any]:
         return json.load(file)
 
 
+def write_hashes(entry: str, hashes: ClipHashes) -> None:
+    """Keep the hashes of an entry's frames beside them.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    with written_beside(f"{entry}.npz") as beside:
+        np.savez(beside, version=HASH_VERSION, frames=hashes.frames, hashes=hashes.hashes, views=hashes.views)
+
+
+def read_hashes(entry: str) -> ClipHashes:
+    """The hashes of an entry's frames.
+
+    Raises:
+        OSError, ValueError, KeyError, zipfile.BadZipFile: there are none, or not whole, or of another version.
+    """
+    with np.load(f"{entry}.npz") as kept:
+        if kept["version"] != HASH_VERSION:
+            raise ValueError(f"{entry}.npz: hashes of version {kept['version']}, expected {HASH_VERSION}")
+        return ClipHashes(kept["frames"], kept["hashes"], kept["views"])
+
+
 def touch(entry: str) -> bool:
     """Say that an entry is in use; whether it is there."""
     try:
@@ -171,7 +194,7 @@ def read_entries(cache_dir: Path) -> list[Entry]:
 def remove_entry(entry: Entry) -> bool:
     """Remove an entry; whether that was possible. What is memory-mapped at the moment stays readable (POSIX)."""
     try:
-        for suffix in (".npy", ".json"):  # without frames there is no entry
+        for suffix in (".npy", ".json", ".npz"):  # without frames there is no entry
             with suppress(FileNotFoundError):
                 os.unlink(entry.path + suffix)
     except OSError:

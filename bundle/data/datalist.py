@@ -90,14 +90,18 @@ def write_datalist(path: str | os.PathLike[str], content: Mapping[str, Any], *, 
         raise InputError(f"{path}: cannot be written ({error.strerror}): choose another place") from error
 
 
-def load_datalist(path: str | os.PathLike[str], dataset_dir: str | os.PathLike[str]) -> Datalist:
+def load_datalist(
+    path: str | os.PathLike[str], dataset_dir: str | os.PathLike[str], *, allow_leakage: bool = False
+) -> Datalist:
     """Read a datalist file; its paths are relative to ``dataset_dir``.
+
+    With ``allow_leakage`` parts may share videos and patients: for a caller that looks for these itself.
 
     Raises:
         InputError: the file cannot be read or is no datalist, a record lacks a key or has an unknown label, a file is
             not there or is listed twice, or two parts share a file, video or patient.
     """
-    return _resolve(_read_content(Path(path)), Path(path), _existing_folder(dataset_dir))
+    return _resolve(_read_content(Path(path)), Path(path), _existing_folder(dataset_dir), allow_leakage)
 
 
 def open_datalist(
@@ -107,6 +111,7 @@ def open_datalist(
     label_column: str | None = "label",
     fractions: Mapping[str, float] | None = None,
     seed: int = 0,
+    allow_leakage: bool = False,
 ) -> Datalist:
     """The datalist of a data folder, made on the spot where there is none.
 
@@ -119,6 +124,7 @@ def open_datalist(
         label_column: the column of ``labels.csv`` with the class names; None for none.
         fractions: share of the items by part, see `split_parts`.
         seed: seed of the split.
+        allow_leakage: see `load_datalist`.
 
     Raises:
         InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
@@ -143,7 +149,7 @@ def open_datalist(
             raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
         parts = split_parts(records, fractions, seed)
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
-    opened = _resolve(content, source, folder)
+    opened = _resolve(content, source, folder, allow_leakage)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
     return opened
@@ -171,7 +177,7 @@ def _read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _resolve(content: Mapping[str, Any], source: Path, folder: Path) -> Datalist:
+def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leakage: bool) -> Datalist:
     """Check the content of a datalist and turn it into records to load."""
     raw = {part: content.get(part) or [] for part in PARTS}
     for part, records in raw.items():
@@ -184,10 +190,11 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path) -> Datalist
         raise InputError(f"{source}: 'labels' is {labels!r}: expected each class once")
     index = {label: i for i, label in enumerate(labels)}
     parts = {part: [_resolve_record(record, index, source, folder) for record in raw[part]] for part in PARTS}
-    try:
-        check_disjoint(parts)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+    if not allow_leakage:
+        try:
+            check_disjoint(parts)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
     everything = [record for part in PARTS for record in parts[part]]
     if not everything:
         raise InputError(f"{source}: no records: expected at least one in {', '.join(PARTS)}")

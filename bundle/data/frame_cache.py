@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,16 +25,19 @@ from .cache_entries import (
     entry_path,
     note_settings,
     open_frames,
+    read_hashes,
     read_meta,
     remove_left_behind,
     sole_maker,
     touch,
     write_entry,
+    write_hashes,
 )
 from .cache_fill import CacheReport, Made, WarningsByFile, make_all, reason_in_one_line, tell
 from .cache_limits import CacheLimits
 from .cache_meta import plain_meta
 from .digests import ContentDigests, describe_transform
+from .near_duplicates import ClipHashes, hash_clip
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +136,28 @@ class FrameCache:
         with suppress(OSError, ValueError):
             return dict(read_meta(self._entry_in_use(record)))
         return self._decode_again(record)[1]
+
+    def content(self, record: Mapping[str, Any]) -> str:
+        """The SHA-256 of a record's file (see `ContentDigests.digest`).
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return os.path.basename(self._entry_in_use(record)).partition("-")[0]
+
+    def hashes(self, record: Mapping[str, Any]) -> ClipHashes:
+        """The perceptual hashes of a record's frames, made once and kept with them if there is room.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        entry = self._entry_in_use(record)
+        with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return read_hashes(entry)
+        hashes = hash_clip(self.frames(record))
+        with suppress(OSError):
+            write_hashes(entry, hashes)
+        return hashes
 
     def _is_known(self, path: str) -> bool:
         """Whether a file's entry is there, as far as can be told without reading the file."""

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..data.leakage import LEAKAGE_FILES
 from ..errors import InputError
 from ..files import written_beside
 
 LAST_CHECKPOINT = "last.pt"
 BEST_WEIGHTS = "model.pt"
 OUTPUTS = (
-    *(LAST_CHECKPOINT, BEST_WEIGHTS, "encoder.json", "encoder.safetensors", "probe.json"),
-    *("curves.png", "metrics.csv", "metrics.json", "pairs.png"),
+    *(LAST_CHECKPOINT, BEST_WEIGHTS, "encoder.json", "encoder.safetensors", "encoder.clips.npz"),
+    *("probe.json", "curves.png", "metrics.csv", "metrics.json", "pairs.png", *LEAKAGE_FILES),
 )
 """What a run leaves besides ``run.json`` and ``datalist.json``; replacing a run removes these."""
 

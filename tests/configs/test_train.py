@@ -21,6 +21,7 @@ from bundle.networks import load_encoder
 WRITTEN = [
     "curves.png",
     "datalist.json",
+    "encoder.clips.npz",
     "encoder.json",
     "encoder.safetensors",
     "last.pt",
