@@ -97,8 +97,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "data",
         nargs="+",
-        help="a datalist (.json), whose parts or folds are compared; a data folder, whose patients are compared, or its "
-        "folds; or several of these, each of which is one part",
+        help="a datalist (.json), whose parts or folds are compared; a data folder, whose patients are compared, or "
+        "its folds; or several of these, each of which is one part",
     )
     add("--fold-column", help="compare the folds of this column of labels.csv instead of the patients")
     add("--patient-column", help="column of labels.csv that says who it is (default: group_id, else patient_id)")
