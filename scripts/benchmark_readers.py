@@ -70,15 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read every file both ways and print the table."""
     args = _parse(arguments)
     files = [file for path in args.paths for file in _files(Path(path))]
-    costs = []
+    costs, left_out = [], []
     for file in files:
         try:
             costs.append(measure(file, args.chosen, args.runs))
         except InputError as error:
-            print(f"left out: {error}")
+            left_out.append(str(error))
     if not costs:
-        raise InputError(f"{', '.join(args.paths)}: no file can be read; name clips or folders of clips")
+        raise InputError(f"none of {len(files)} files can be read; the first: {left_out[0]}")
     print(table(costs, each=args.each))
+    for reason in left_out:
+        print(f"left out: {reason}")
+    if left_out:
+        print(f"{len(left_out)} of {len(files)} files left out")
     if args.output:
         with written_beside(Path(args.output)) as beside:
             beside.write_text(json.dumps([asdict(cost) for cost in costs], indent=1), encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import written_beside
+from bundle.files import made_folder, written_beside
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,8 +48,7 @@ def main() -> None:
     show_input_errors_plainly()
     args = _parse()
     plan = _read_plan(Path(args.plan), Path(args.data_root))
-    output = Path(args.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    output = made_folder(args.output_dir)
     cells = list(_cells(plan, output, args.cache_dir))
     if len({cell.folder for cell in cells}) < len(cells):
         raise InputError(f"{args.plan}: two methods get the same folder; give them names that differ in letters")
@@ -83,13 +82,15 @@ def _pretrain(cell: Cell, jobs: int) -> None:
     overrides["resume"] = (cell.folder / "last.pt").exists()
     given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    with open(f"{cell.folder}.log", "a", encoding="utf-8") as log:
-        _run(
-            [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / cell.config), *given],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-        )
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / cell.config), *given]
+    path = Path(f"{cell.folder}.log")
+    with path.open("a", encoding="utf-8") as log:
+        try:
+            _run(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": threads})
+        except InputError as error:
+            said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            why = next((line for line in reversed(said) if line.startswith("error: ")), f"see {path} why")
+            raise InputError(f"{cell.folder.name}: {why.removeprefix('error: ')}; {error}") from error
     print(f"{cell.folder.name}: done", flush=True)
 
 
@@ -120,10 +121,7 @@ def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output:
 
 def _run(command: list[str], **how: Any) -> None:
     if subprocess.run(command, check=False, **how).returncode != 0:
-        raise InputError(
-            f"a step failed, see above or its log why; mend it and start again, what is done is kept: "
-            f"{' '.join(command)}"
-        )
+        raise InputError(f"a step failed; mend it and start again, what is done is kept: {' '.join(command)}")
 
 
 def _read_plan(path: Path, data_root: Path) -> dict[str, Any]:
@@ -132,10 +130,21 @@ def _read_plan(path: Path, data_root: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): expected a plan, as in configs/plans") from error
-    plan = yaml.safe_load(text.replace("{data}", str(data_root)).replace("{root}", str(ROOT)))
-    for key in ("methods", "targets"):
-        if not isinstance(plan, dict) or not isinstance(plan.get(key), dict):
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8: expected a plan, as in configs/plans") from error
+    try:
+        plan = yaml.safe_load(text.replace("{data}", str(data_root)).replace("{root}", str(ROOT)))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())}): mend the plan") from error
+    for key, needed in (("methods", "config"), ("targets", "dataset_dir")):
+        if not isinstance(plan, dict) or not isinstance(plan.get(key), dict) or not plan[key]:
             raise InputError(f"{path}: no {key!r}: expected a plan with methods and targets, as in configs/plans")
+        for name, one in plan[key].items():
+            if not isinstance(one, dict) or needed not in one:
+                raise InputError(f"{path}: {key} {name!r} is {one!r}: expected at least {needed!r}")
+    for name, method in plan["methods"].items():
+        if not (ROOT / str(method["config"])).is_file():
+            raise InputError(f"{path}: methods {name!r}: no such recipe: {method['config']}: expected one of configs")
     return plan
 
 

@@ -33,7 +33,7 @@ from bundle.data import (
     write_datalist,
 )
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import written_beside
+from bundle.files import made_folder, written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
 from bundle.keys import GALLERY, QUERY, Keys
 from bundle.metrics import ProbeResult, markdown_table, summarise
@@ -76,8 +76,7 @@ class Job:
 def main() -> None:
     """Read the arguments, judge what is not judged yet, write ``results.json`` and ``table.md``."""
     args = _parse()
-    output = Path(args.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    output = made_folder(args.output_dir)
     jobs = list(_jobs(args))
     class_names, records = _items(args, output)
     caches = {

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from monai.bundle import ConfigParser
 
-from bundle.data import CineDataset, FrameCache, open_datalist
+from bundle.data import CineDataset, FrameCache, keep_readable, open_datalist
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import written_beside
+from bundle.files import made_folder, written_beside
 from bundle.handlers.pair_montage import PairRow, pair_row, pairs_figure
 from bundle.keys import UNLABELLED, Keys
 from bundle.transforms import PAIR_PRESETS, pair_preset, preprocessing
@@ -26,36 +27,42 @@ RECIPE = Path(__file__).resolve().parents[1] / "configs" / "train.yaml"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, draw the pairs and write the picture."""
     args = _parse(arguments)
-    records = _records(Path(args.clips))
-    names = list(PAIR_PRESETS) if args.preset == "all" else [args.preset]
-    rows = [row for name in names for row in _rows(name, args, records, several=len(names) > 1)]
     output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if output.suffix.lower()[1:] not in formats:
+        raise InputError(f"{output}: found no kind of picture in its name, expected one of .{', .'.join(formats)}")
+    recipe = ConfigParser(ConfigParser.load_config_file(RECIPE))
+    cache = FrameCache(args.cache_dir, preprocessing(args.image_size or recipe.get_parsed_content("image_size")))
+    records = _records(Path(args.clips), cache)
+    names = list(PAIR_PRESETS) if args.preset == "all" else [args.preset]
+    rows = [row for name in names for row in _rows(name, args, records, cache, several=len(names) > 1)]
+    made_folder(output.parent)
     with written_beside(output) as path:
         pairs_figure(rows).savefig(path, dpi=100)
     print(f"the picture is {output}")
 
 
-def _rows(name: str, args: argparse.Namespace, records: list[dict[str, Any]], several: bool) -> Iterator[PairRow]:
+def _rows(
+    name: str, args: argparse.Namespace, records: list[dict[str, Any]], cache: FrameCache, several: bool
+) -> Iterator[PairRow]:
     """Pairs of clips spread evenly over the records, drawn and augmented as the training recipe does."""
     recipe = ConfigParser(ConfigParser.load_config_file(RECIPE))
     recipe.update({"pair_preset": name, "pair_gap": args.gap})
     preset = pair_preset(name, args.gap)
-    image_size = args.image_size or recipe.get_parsed_content("image_size")
     transform = recipe.get_parsed_content("train#random_transforms")
     transform.set_random_state(seed=args.seed)
     partners = preset.same_patient and len({record[Keys.PATIENT_ID] for record in records}) > 1
-    dataset = CineDataset(records, FrameCache(args.cache_dir, preprocessing(image_size)), transform, partners)
+    dataset = CineDataset(records, cache, transform, partners)
     mean, std = (recipe.get_parsed_content(key) for key in ("mean", "std"))
     for index in np.linspace(0, len(records) - 1, args.rows).astype(int):
         row = pair_row(dataset, int(index), mean, std)
         yield replace(row, told=[name, *row.told]) if several else row
 
 
-def _records(clips: Path) -> list[dict[str, Any]]:
-    """The clips of a folder, with what a labels.csv says of them; or the one clip."""
+def _records(clips: Path, cache: FrameCache) -> list[dict[str, Any]]:
+    """The clips of a folder that can be read, with what a labels.csv says of them; or the one clip."""
     if clips.is_dir():
-        return open_datalist(clips, fractions={"training": 1.0}).training
+        return keep_readable(open_datalist(clips, fractions={"training": 1.0}), cache).training
     if not clips.exists():
         raise InputError(f"{clips}: no such file or folder: expected a clip or a folder of clips")
     return [

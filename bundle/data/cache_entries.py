@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import written_beside
+from ..files import replacing
 from .near_duplicates import HASH_VERSION, ClipHashes
 
 try:
@@ -69,7 +69,7 @@ def write_entry(entry: str, frames: np.ndarray, meta: Mapping[str, Any]) -> None
     Raises:
         OSError: with ``errno``; nothing of the entry is left behind then.
     """
-    with written_beside(f"{entry}.npy") as beside_frames, written_beside(f"{entry}.json") as beside_meta:
+    with replacing(f"{entry}.npy") as beside_frames, replacing(f"{entry}.json") as beside_meta:
         beside_meta.write_text(json.dumps(meta, sort_keys=True), encoding="utf-8")
         with beside_frames.open("wb") as file:
             # numpy's own writing loses the errno of a full disk
@@ -112,7 +112,7 @@ def write_hashes(entry: str, hashes: ClipHashes) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    with written_beside(f"{entry}.npz") as beside:
+    with replacing(f"{entry}.npz") as beside:
         np.savez(beside, version=HASH_VERSION, frames=hashes.frames, hashes=hashes.hashes, views=hashes.views)
 
 
@@ -222,7 +222,7 @@ def note_settings(cache_dir: Path, settings: str, description: str) -> None:
     path = cache_dir / "settings" / f"{settings}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(path) as beside:
+        with replacing(path) as beside:
             beside.write_text(description, encoding="utf-8")
 
 

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def keep_readable(datalist: Datalist, cache: FrameCache) -> Datalist:
     """Fills the cache with every clip of the datalist and leaves out what cannot be read (the log names each).
 
-    The log also says of how many cines of the training part the frame times are not known.
+    The log also says how many clips of the training part have one frame only, and of how many cines the frame times
+    are not known.
 
     Raises:
         InputError: nothing can be read, or nothing of the training part.
@@ -32,12 +33,17 @@ def keep_readable(datalist: Datalist, cache: FrameCache) -> Datalist:
     )
     if not training:
         raise InputError(f"{datalist.name}: none of {len(datalist.training)} training clips can be read; see above why")
-    _log_unknown_times(training, cache)
+    _log_times(training, cache)
     return replace(datalist, training=training, validation=validation, testing=testing)
 
 
-def _log_unknown_times(records: Sequence[Record], cache: FrameCache) -> None:
+def _log_times(records: Sequence[Record], cache: FrameCache) -> None:
     lengths = [cache.frames(record).shape[1] for record in records]
+    if single := lengths.count(1):
+        logger.info(
+            "%d of %d training clips have one frame: where a pair takes two frames of a clip, both are that frame",
+            *(single, len(records)),
+        )
     unknown = sum(
         length > 1 and known_times(cache.meta(record).get(Keys.FRAME_TIMES), length) is None
         for record, length in zip(records, lengths, strict=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import written_beside
+from ..files import cannot_write, made_folder, written_beside
 from ..keys import UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
@@ -79,15 +79,15 @@ def write_datalist(path: str | os.PathLike[str], content: Mapping[str, Any], *, 
     path = Path(path)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     try:
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
             return
         if path.exists() and not overwrite:
             raise InputError(f"{path}: there already with other content: choose another place, or ask to overwrite it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(path) as beside:
-            beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}): choose another place") from error
+        raise cannot_write(path, error) from error
+    made_folder(path.parent)
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def load_datalist(
@@ -147,7 +147,10 @@ def open_datalist(
         )
         if unknown := sorted(set(fractions or {}) - set(PARTS)):
             raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
-        parts = split_parts(records, fractions, seed)
+        try:
+            parts = split_parts(records, fractions, seed)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
     opened = _resolve(content, source, folder, allow_leakage)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
@@ -164,7 +167,7 @@ def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:
 
 def _read_content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): expected a datalist file") from error
     except ValueError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ _ATTRIBUTES = [
     *("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "IssuerOfPatientID"),
     *("Rows", "Columns", "NumberOfFrames"),
 ]
+_SHOWN = 3
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # as floats, as doubles, as integers
 
 
@@ -58,9 +59,14 @@ class StudyFolder:
     skipped: dict[Path, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """What was left out by reason, such as ``3 CT, 1 SR``."""
-        counts = Counter(self.skipped.values())
-        return ", ".join(f"{counts[reason]} {reason}" for reason in sorted(counts))
+        """What was left out by reason, with the names of the first, as ``4 CT (a.dcm, b.dcm, ...), 1 SR (r.dcm)``."""
+        named: dict[str, list[str]] = defaultdict(list)
+        for path, reason in self.skipped.items():
+            named[reason].append(path.name)
+        return ", ".join(
+            f"{len(names)} {reason} ({', '.join([*names[:_SHOWN], *['...'][: len(names) - _SHOWN]])})"
+            for reason, names in sorted(named.items())
+        )
 
 
 def read_study_folder(root: Path, files: Sequence[Path], salt: str = "") -> StudyFolder:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..files import written_beside
+from ..files import replacing
 
 _SETTLED_NS = 2 * 10**9
 _CHUNK = 1 << 20
@@ -78,7 +78,7 @@ class ContentDigests:
             return
         known = {**self._read(), **self._all_known()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(self.path) as beside:
+        with replacing(self.path) as beside:
             beside.write_text(json.dumps(known, indent=0, sort_keys=True), encoding="utf-8")
         self._known, self._new = known, False
 

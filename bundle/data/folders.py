@@ -36,8 +36,8 @@ def records_from_folder(
 
     DICOM files without a suffix are known by their preamble. A folder whose own readable files are two or more
     images numbered in sequence (``0007.png``, ``0008.png``, ...) is one cine; other images are stills. Hidden files
-    are left out. Patients and labels are unknown unless the first folder level is said to hold them, or DICOM headers
-    name the patient.
+    are left out, and so are empty ones and broken links, which the log names. Patients and labels are unknown unless
+    the first folder level is said to hold them, or DICOM headers name the patient.
 
     Of the DICOM files those that hold ultrasound are taken (`read_study_folder`), and the log counts what is left out.
     Their records have pseudonyms of what the header says (`Instance`): ``video_id`` of the SOP instance,
@@ -55,7 +55,9 @@ def records_from_folder(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder: expected a folder of clips")
-    items = _items_below(root)
+    items, left_out = _items_below(root)
+    for path, reason in left_out:
+        logger.warning("left out: %s: found %s, expected an ultrasound clip; copy it again", path, reason)
     study = read_study_folder(root, [item for item in items if _may_be_dicom(item)], salt)
     if study.skipped:
         logger.info("%s: of the DICOM files skipped %s", root, study.summary())
@@ -77,9 +79,10 @@ def records_from_folder(
         record |= {key: uid for key, uid in (("series", said.series), ("study", said.study)) if uid}
         records.append(record)
     if not records:
-        skipped = f" but DICOM files that are skipped ({study.summary()})" if study.skipped else ""
+        found = [f"DICOM files that are skipped ({study.summary()})"] if study.skipped else []
+        found += [f"{path.name}, {reason}" for path, reason in left_out[:1]]
         raise InputError(
-            f"{root}: nothing to read{skipped}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it"
+            f"{root}: nothing to read{' but ' if found else ''}{' and '.join(found)}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it"
         )
     log_unknown_patients(root, records)
     without = sum(f"/{OF_STUDY}" in record[Keys.PATIENT_ID] for record in records)
@@ -109,9 +112,10 @@ def numbered_in_sequence(names: Sequence[str]) -> bool:
     return len(steps) == 1 and 0 not in steps
 
 
-def _items_below(root: Path) -> list[Path]:
-    """Clips, stills and folders of frames, in order of their paths."""
+def _items_below(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Clips, stills and folders of frames, in order of their paths; and what cannot be any, with the reason."""
     items: list[Path] = []
+    left_out: list[tuple[Path, str]] = []
     cines = 0
     for place, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -122,10 +126,21 @@ def _items_below(root: Path) -> list[Path]:
             items.append(Path(place))
             cines += 1
         else:
-            items.extend(Path(place, name) for name in sorted(clips + images))
+            for path in (Path(place, name) for name in sorted(clips + images)):
+                if reason := _nothing_in(path):
+                    left_out.append((path, reason))
+                else:
+                    items.append(path)
     if cines:
         logger.info("%s: %d folders of numbered images are taken as one cine each", root, cines)
-    return sorted(items)
+    return sorted(items), left_out
+
+
+def _nothing_in(path: Path) -> str:
+    """Why a name in a folder is no file that holds something; empty if it is one."""
+    if not path.is_file():
+        return "a pipe or device" if path.exists() else "a link that leads nowhere"
+    return "" if path.stat().st_size else "an empty file (0 bytes)"
 
 
 def _is_clip(path: Path) -> bool:
@@ -143,6 +158,8 @@ def _may_be_dicom(path: Path) -> bool:
 
 def _has_dicom_preamble(path: Path) -> bool:
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:

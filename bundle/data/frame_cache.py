@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
 import os
-import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..files import cannot_write
 from ..keys import Keys
 from .cache_entries import (
     entry_path,
@@ -45,7 +44,6 @@ FORMAT_VERSION = 1
 """Goes up when what lies in the cache changes its meaning."""
 
 _TOUCH_EVERY_S = 600  # well within the hour for which an entry counts as in use
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class FrameCache:
@@ -257,11 +255,4 @@ class FrameCache:
         try:
             yield
         except OSError as error:
-            found = error.strerror or error
-            if error.errno in _FULL:
-                free = shutil.disk_usage(self.cache_dir).free
-                found = f"{found}: {n_bytes / 1e6:.3g} MB to write, {free / 1e6:.3g} MB free"
-            raise InputError(
-                f"{self.cache_dir}: cannot be written ({found}): make it writable, free some of its disk, or choose "
-                "another cache_dir"
-            ) from error
+            raise cannot_write(self.cache_dir, error, n_bytes, "another cache_dir") from error

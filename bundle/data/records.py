@@ -123,13 +123,16 @@ def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     """The columns and (line number, row) of a table, cells stripped, blank rows left out."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, strict=True)  # else an open quote swallows the rows after it
             columns = [cell.strip() for cell in next(reader, [])]
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): expected a table of labels") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV table in UTF-8 ({error}): save it as CSV UTF-8") from error
+    other = next((mark for mark in ";\t" if len(columns) == 1 and mark in columns[0]), None)
+    if other:
+        raise InputError(f"{path}: columns separated by {other!r}, expected commas: save it as CSV with commas")
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise InputError(f"{path}: column {twice[0]!r} is there twice: rename one")

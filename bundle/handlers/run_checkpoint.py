@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,8 +141,10 @@ class RunCheckpoint:
 
     def _write(self, name: str, state: dict) -> None:
         if idist.get_rank() == 0:
+            whole = io.BytesIO()  # torch's own writing does not say that a disk is full
+            torch.save(state, whole)
             with written_beside(self.folder / name) as path:
-                torch.save(state, path)
+                path.write_bytes(whole.getbuffer())
 
 
 def _one_line(error: BaseException) -> str:

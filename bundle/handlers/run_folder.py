@@ -16,7 +16,7 @@ import torch
 from .. import __version__
 from ..data.leakage import LEAKAGE_FILES
 from ..errors import InputError
-from ..files import written_beside
+from ..files import cannot_write, made_folder, written_beside
 
 LAST_CHECKPOINT = "last.pt"
 BEST_WEIGHTS = "model.pt"
@@ -57,15 +57,14 @@ def open_run_folder(output_dir: str | Path, resume: bool = False, overwrite: boo
         InputError: see `check_run_folder`; or the folder cannot be made or written to.
     """
     check_run_folder(output_dir, resume, overwrite)
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in () if resume else OUTPUTS:
+    folder = made_folder(output_dir)
+    with written_beside(folder / "run.json") as path:  # first, so that nothing is lost where nothing can be written
+        path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
+    for name in () if resume else OUTPUTS:
+        try:
             (folder / name).unlink(missing_ok=True)
-        with written_beside(folder / "run.json") as path:
-            path.write_text(json.dumps(_circumstances(), indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to ({error.strerror}); name another with --output_dir") from error
+        except OSError as error:
+            raise cannot_write(folder / name, error) from error
     return folder
 
 

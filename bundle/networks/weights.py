@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..files import written_beside
+from ..files import made_folder, written_beside
 from .encoder import ENCODERS, Encoder
 from .state_dict import load_weights, unwrapped
 
@@ -72,7 +72,7 @@ def save_encoder(
         text = json.dumps(info, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"{weights}: its description cannot be written as JSON ({error}); use plain values") from error
-    weights.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(weights.parent)
     with written_beside(weights) as beside:
         beside.write_bytes(data)
     with written_beside(weights.with_suffix(".json")) as beside:

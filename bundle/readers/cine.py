@@ -96,6 +96,8 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axi
 
 
 def _backend_of(path: Path) -> Backend:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise InputError(f"{path}: found a pipe or device, expected an ultrasound clip; leave it out")
     try:
         with path.open("rb") as file:
             head = file.read(512)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Cine, chosen_frames
-from .video_damage import cut_off, decoding_damage
+from .video_damage import cut_off, decoding_damage, why_unreadable
 from .video_index import FrameIndex, frame_index
 from .video_picture import PictureMaker
 
@@ -111,8 +111,8 @@ def decode_stream(source: str | Path | IO[bytes], path: Path, wanted: set[int] |
                 damage += found
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path}: cannot be read as video ({error}), expected mp4, mov, avi, mpg, webm or gif; copy it again "
-            "or convert it"
+            f"{path}: cannot be read as video ({why_unreadable(path, error)}), expected mp4, mov, avi, mpg, webm or "
+            "gif; copy it again or convert it"
         ) from error
     if not decoded.count:
         raise InputError(f"{path}: found a video without a frame that can be decoded, expected a clip; copy it again")

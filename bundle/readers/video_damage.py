@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from av import Packet, VideoStream
     from av.container import InputContainer
 
+_MOST_BOXES = 100
 _LAST_FRAME = 0.5  # seconds by which a container may announce more than it has: the last frame's own duration
 _GIF_ENDS = (b"\0", b";")  # of a picture, of the file
 _FIRST_BYTES = {
@@ -18,6 +20,22 @@ _FIRST_BYTES = {
     "png": b"\x89PNG",
 }
 _LENGTH_SIZE_AT = {"h264": 4, "hevc": 21}  # byte of the decoder configuration (ISO 14496-15)
+
+
+def why_unreadable(path: Path, error: OSError) -> str:
+    """What to say of a file that does not open: that of an mp4 or mov cut before its index is not in ``error``."""
+    position, boxes = 0, []
+    with path.open("rb") as file:
+        while len(head := file.read(16)) >= 8 and len(boxes) < _MOST_BOXES:
+            size = int.from_bytes(head[8:] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+            boxes.append(head[4:8])
+            if size < 8:  # up to the end of the file
+                break
+            position += size
+            file.seek(position)
+    if b"mdat" in boxes and b"moov" not in boxes:
+        return "the file is cut: its index (moov), which stands at the end, is missing"
+    return error.strerror or str(error).splitlines()[0]
 
 
 def cut_off(container: InputContainer, stream: VideoStream, packets: Sequence[Packet]) -> list[str]:

@@ -157,5 +157,5 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text("{")
     with pytest.raises(InputError, match="mine.json: not JSON"):
         open_datalist(folder, tmp_path / "mine.json")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="mine.json: is a file, expected a folder"):
         write_datalist(tmp_path / "mine.json" / "x.json", {})

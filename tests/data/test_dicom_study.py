@@ -101,7 +101,7 @@ def test_a_study_folder(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert first["patient_id"] == still["patient_id"] == other_series["patient_id"] != other_patient["patient_id"]
     assert first["study"] == other_series["study"] != other_patient["study"]
     assert first["series"] == still["series"] != other_series["series"]
-    assert "of the DICOM files skipped 1 CT, 1 SR, 1 there twice" in caplog.text
+    assert "of the DICOM files skipped 1 CT (2.dcm), 1 SR (4.dcm), 1 there twice (copy.dcm)" in caplog.text
     assert "unknown" not in caplog.text and "PatientID" not in caplog.text
     assert_nothing_of_identity(json.dumps(records), caplog.text)
 
@@ -129,7 +129,10 @@ def test_a_disc(disc: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> N
     assert (disc / "DICOMDIR").is_file()
     with caplog.at_level(logging.DEBUG):
         records = records_from_folder(disc)
-    assert "skipped 1 CT, 1 DICOMDIR, 1 SR" in caplog.text and "not there" not in caplog.text
+    assert (
+        "skipped 1 CT (IM000000), 1 DICOMDIR (DICOMDIR), 1 SR (SR000000)" in caplog.text
+        and "not there" not in caplog.text
+    )
 
     def ids(records: list[dict[str, Any]]) -> set[tuple[str, ...]]:
         return {(r["series"], r["study"], r["patient_id"].split("/")[1], r["video_id"].split("/")[1]) for r in records}
@@ -198,7 +201,10 @@ def test_what_has_no_pixels_is_skipped(tmp_path: Path, caplog: pytest.LogCapture
     write(tmp_path / "empty.dcm", 1, 1, 1, PixelData=b"", **ADA)
     write(tmp_path / "none.dcm", 1, 1, 2, frames=0, Rows=8, Columns=12, **ADA)
     write(tmp_path / "state.dcm", 1, 1, 3, kind=PR, frames=0, **ADA)
-    with pytest.raises(InputError, match=r"nothing to read but .* skipped \(1 PR, 2 without pixels\)"):
+    with pytest.raises(
+        InputError,
+        match=r"nothing to read but .* skipped \(1 PR \(state.dcm\), 2 without pixels \(empty.dcm, none.dcm\)\)",
+    ):
         records_from_folder(tmp_path)
     icon = Dataset()
     icon.Rows = icon.Columns = 2

@@ -38,7 +38,7 @@ def test_bare_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ignored = "README.md labels.txt .hidden.mp4 .cache/z.mp4 p1/notes p1/mask.csv p1/b.raw"
     for name in (names + " " + ignored).split():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
+        (root / name).write_bytes(b"0")
     for name in ("p1/IM_0001", "p1/1.2.840.113"):
         (root / name).write_bytes(bytes(128) + b"DICM" + bytes(8))
     with caplog.at_level(logging.WARNING):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ...files import cannot_write, made_folder
 from .clip import CLASSES, ClipPlan, simulate
 from .dicom_writer import write_cine
 from .gaze import Fixation
@@ -142,13 +143,11 @@ def make_phantom(
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise InputError(f"{output_dir}: exists and is not empty; give another folder or delete this one first")
     plans = plan_phantom(seed, patients_per_class, clips_per_patient, n_frames)
+    made_folder(output_dir.parent)
     try:
-        output_dir.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}-", dir=output_dir.parent))
     except OSError as error:
-        raise InputError(
-            f"{output_dir}: can't be made ({error.strerror}); give a folder that can be written"
-        ) from error
+        raise cannot_write(output_dir, error) from error
     try:
         (folder / "clips").mkdir()
         (folder / "masks").mkdir()
@@ -161,9 +160,10 @@ def make_phantom(
         (folder / "README.md").write_text(text, encoding="utf-8")
         folder.chmod(0o755)
         _put_in_place(folder, output_dir)
-    except BaseException:
+    except OSError as error:
+        raise cannot_write(output_dir, error) from error
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
     return output_dir
 
 
