@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from types import TracebackType
+
+_IN_WORKER = re.compile(r"\nOriginal Traceback [\s\S]*?^(?:\w+\.)*InputError: (.*)$", re.MULTILINE)
 
 
 class InputError(ValueError):
@@ -19,10 +22,13 @@ def input_error_in(error: BaseException | None) -> InputError | None:
     """The `InputError` behind ``error``, if there is one.
 
     MONAI and ignite wrap what a transform or a config expression raises; this follows ``__cause__`` and
-    ``__context__`` down to our own error.
+    ``__context__`` down to our own error. Of an error in a worker process of a data loader only the printed traceback
+    comes back; there our own is looked for by its name.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
+        if told := _IN_WORKER.search(str(error)):
+            return InputError(told[1])
         if isinstance(error, InputError):
             return error
         seen.add(id(error))
@@ -42,6 +48,6 @@ def show_input_errors_plainly() -> None:
             sys.__excepthook__(kind, error, trace)
         else:
             logging.shutdown()
-            print(f"error: {found}", file=sys.stderr)
+            print(f"error: {' '.join(str(found).splitlines())}", file=sys.stderr)
 
     sys.excepthook = hook

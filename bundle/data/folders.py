@@ -81,9 +81,8 @@ def records_from_folder(
     if not records:
         found = [f"DICOM files that are skipped ({study.summary()})"] if study.skipped else []
         found += [f"{path.name}, {reason}" for path, reason in left_out[:1]]
-        raise InputError(
-            f"{root}: nothing to read{' but ' if found else ''}{' and '.join(found)}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it"
-        )
+        but = f" but {' and '.join(found)}" if found else ""
+        raise InputError(f"{root}: nothing to read{but}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it")
     log_unknown_patients(root, records)
     without = sum(f"/{OF_STUDY}" in record[Keys.PATIENT_ID] for record in records)
     if without:

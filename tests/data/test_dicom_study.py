@@ -144,7 +144,7 @@ def test_a_disc(disc: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> N
 def test_the_dicomdir_decides(disc: Path, caplog: pytest.LogCaptureFixture) -> None:
     all_of_it = records_from_folder(disc)
     write(disc / "viewer" / "demo.dcm", 9, 9, 9, **BOB)
-    (disc / "clip.mp4").touch()
+    (disc / "clip.mp4").write_bytes(b"0")
     (disc / "notes.dcm").write_text("not DICOM, so the reader shall say so")
     gone = disc / all_of_it[0]["image"]
     gone.unlink()
@@ -214,7 +214,7 @@ def test_what_has_no_pixels_is_skipped(tmp_path: Path, caplog: pytest.LogCapture
     write(tmp_path / "good.dcm", 1, 1, 5, **ADA)
     with caplog.at_level(logging.INFO):
         assert [r["image"] for r in records_from_folder(tmp_path)] == ["good.dcm"]
-    assert "1 PR, 3 without pixels" in caplog.text
+    assert "1 PR (state.dcm), 3 without pixels (empty.dcm, icon.dcm, none.dcm)" in caplog.text
 
 
 def test_without_a_preamble_the_patient_is_known_all_the_same(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,30 @@ def test_bare_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_first_level_is_taken_only_when_asked(tmp_path: Path) -> None:
     for name in ("covid/a.mp4", "covid/deep/b.mp4", "frames/1.png", "frames/2.png", "c.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"0")
     labels = {r["image"]: r.get("label") for r in records_from_folder(tmp_path, label_from_folder=True)}
     assert labels == {"covid/a.mp4": "covid", "covid/deep/b.mp4": "covid", "frames": "frames", "c.mp4": None}
     patients = [r["patient_id"] for r in records_from_folder(tmp_path, patient_from_folder=True)]
     name = tmp_path.name
     assert patients == [f"{name}/unknown:c.mp4", f"{name}/covid", f"{name}/covid", f"{name}/frames"]
+
+
+def test_what_cannot_be_a_clip_is_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    os.mkfifo(tmp_path / "pipe")  # looking into it for a preamble would never end
+    with pytest.raises(InputError, match=r"nothing to read but empty.mp4, an empty file \(0 bytes\): expected clips"):
+        records_from_folder(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"0")
+    (tmp_path / "cine").mkdir()
+    for name, content in (("1.png", b"0"), ("2.png", b""), ("3.png", b"0"), ("4.png", b"0")):
+        (tmp_path / "cine" / name).write_bytes(content)
+    caplog.clear()
+    assert [record["image"] for record in records_from_folder(tmp_path)] == ["cine", "clip.mp4"]
+    for name, said in (("empty", "an empty file"), ("loop", "a link that leads nowhere"), ("pipe", "a pipe or device")):
+        assert f"left out: {tmp_path / name}.mp4: found {said}" in caplog.text
+    assert caplog.text.count("left out") == 3
 
 
 def test_folder_without_clips(tmp_path: Path) -> None:
