@@ -9,7 +9,7 @@ import sys
 
 import bundle
 
-NOT_NEEDED = ("av", "itk", "pydicom", "nibabel", "matplotlib", "sklearn", "safetensors", "gdcm", "jpeg_ls")
+NOT_NEEDED = ("av", "itk", "pydicom", "nibabel", "matplotlib", "sklearn", "safetensors", "jpeg_ls", "openjpeg", "PIL")
 
 
 def test_all_modules_import_without_readers_and_plots():

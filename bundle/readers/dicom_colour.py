@@ -50,8 +50,7 @@ class Display:
         """
         layout = self._layout
         height, width, samples = values.shape if values.ndim == 3 else (*values.shape, 1)
-        if (height, width) != (layout.rows, layout.columns):
-            raise ValueError(f"a picture of {width} x {height} where {layout.columns} x {layout.rows} is needed")
+        layout.check_size(width, height)
         if layout.samples == 1:
             values = values.reshape(height, width, -1)[..., 0]
         elif samples != 3:

@@ -22,6 +22,8 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 YBR = ("YBR_FULL", "YBR_FULL_422")
 _KNOWN = {1: (*GREY, PALETTE), 3: ("RGB", "YBR_ICT", "YBR_RCT", *YBR)}
+MOST_PIXELS = 1 << 26
+"""Of a frame: what has more is a damaged header, and would fill the memory."""
 _NEEDED = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 
 
@@ -45,6 +47,11 @@ class Layout:
     planar: bool
     big_endian: bool
 
+    def check_size(self, width: int, height: int) -> None:
+        """Raise a ValueError unless an encoded picture has the size that the header says."""
+        if (height, width) != (self.rows, self.columns):
+            raise ValueError(f"a picture of {width} x {height} where {self.columns} x {self.rows} is needed")
+
 
 def layout_of(dataset: Dataset, path: Path) -> Layout:
     """Read and check the layout.
@@ -60,6 +67,11 @@ def layout_of(dataset: Dataset, path: Path) -> Layout:
     if missing:
         raise InputError(f"{path}: found no {', '.join(missing)}, expected a DICOM image; export it again")
     rows, columns, samples, allocated = (int(number or 0) for number in found.values())
+    if rows * columns > MOST_PIXELS:
+        raise InputError(
+            f"{path}: found frames of {columns} x {rows} pixels, expected {MOST_PIXELS >> 20} million pixels at most; "
+            "copy it again"
+        )
     if photometric not in _KNOWN.get(samples, ()):
         raise InputError(
             f"{path}: found {samples} samples a pixel as {photometric}, expected grey, palette, RGB or YBR_FULL; "
