@@ -35,7 +35,7 @@ class SmallEncoder(nn.Sequential):
     def __init__(self) -> None:
         layers: list[nn.Module] = []
         for before, after in ((1, 16), (16, 32), (32, 32)):
-            layers += [nn.Conv2d(before, after, 5, 2, 2), nn.BatchNorm2d(after), nn.ReLU()]
+            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
@@ -73,7 +73,7 @@ def codec(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Independent noise in each frame, encoded as H.264: I, P and B frames differ in what they keep of it."""
     import av
 
-    noisy = np.where(frames > 0, frames + random.normal(0, 4, frames.shape), 0).clip(0, 255).astype(np.uint8)
+    noisy = np.where(frames > 0, frames + random.normal(0, 6, frames.shape), 0).clip(0, 255).astype(np.uint8)
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream("libx264", 25, options={"crf": "23", "threads": "1"})
@@ -130,7 +130,6 @@ def transform(**changed) -> RandShuffledClipd:
 def test_with_the_guards_the_order_of_frozen_clips_is_at_chance(stills):
     cines = frozen(stills, [drift, clock, bar, codec], crop=True)
     accuracy = order_accuracy(cines, transform())
-    print("ACC",accuracy)
     assert abs(accuracy - CHANCE) < 3.9 * SPREAD  # 1 in 10 000 by luck
 
 
@@ -138,14 +137,12 @@ def test_with_the_guards_the_order_of_frozen_clips_is_at_chance(stills):
 def test_without_even_brightness_and_jitter_it_is_told(stills, artefact, monkeypatch):
     monkeypatch.setattr(shuffled_clips, "even_brightness", lambda frames: frames)
     accuracy = order_accuracy(frozen(stills, [artefact], crop=True), transform(jitter=Compose([])))
-    print("ACC",accuracy)
     assert accuracy > CHANCE + 8 * SPREAD
 
 
 @pytest.mark.parametrize("artefact", [clock, bar])
 def test_without_the_crop_to_the_sector_it_is_told(stills, artefact):
     accuracy = order_accuracy(frozen(stills, [artefact], crop=False), transform(geometry=ClipGeometry(field=1.0)))
-    print("ACC",accuracy)
     assert accuracy > CHANCE + 8 * SPREAD
 
 
