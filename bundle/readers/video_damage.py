@@ -22,9 +22,10 @@ _FIRST_BYTES = {
 _LENGTH_SIZE_AT = {"h264": 4, "hevc": 21}  # byte of the decoder configuration (ISO 14496-15)
 
 
-def why_unreadable(path: Path, error: OSError) -> str:
+def why_unreadable(path: Path, error: Exception) -> str:
     """What to say of a file that does not open: that of an mp4 or mov cut before its index is not in ``error``."""
-    position, boxes = 0, []
+    position = 0
+    boxes: list[bytes] = []
     with path.open("rb") as file:
         while len(head := file.read(16)) >= 8 and len(boxes) < _MOST_BOXES:
             size = int.from_bytes(head[8:] if head[:4] == b"\0\0\0\1" else head[:4], "big")
@@ -35,7 +36,7 @@ def why_unreadable(path: Path, error: OSError) -> str:
             file.seek(position)
     if b"mdat" in boxes and b"moov" not in boxes:
         return "the file is cut: its index (moov), which stands at the end, is missing"
-    return error.strerror or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def cut_off(container: InputContainer, stream: VideoStream, packets: Sequence[Packet]) -> list[str]:

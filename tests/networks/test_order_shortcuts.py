@@ -18,9 +18,9 @@ from torch import nn
 
 from bundle.data.phantom.clip import CLASSES, ClipPlan, simulate
 from bundle.keys import Keys
-from bundle.losses import OrderGeometryLoss
+from bundle.losses import OrderLoss
 from bundle.metrics import OrderAccuracy
-from bundle.networks import OrderGeometryNet
+from bundle.networks import OrderGeometryHeads, PretextNet
 from bundle.transforms import ClipGeometry, ClipSampling, CropToSector, RandShuffledClipd, ResizeFrames, shuffled_clips
 
 N_FRAMES, SIZE = 6, 48
@@ -99,6 +99,7 @@ def frozen(stills, artefacts, crop: bool) -> list[np.ndarray]:
 def batch(transform, cines, count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     samples = [transform({Keys.IMAGE: cines[k % len(cines)]}) for k in range(count)]
     targets = {key: torch.tensor([sample[key] for sample in samples]) for key in (Keys.ORDER, Keys.MOVING)}
+    targets[Keys.PATIENT_ID] = torch.arange(count)
     return torch.stack([sample[Keys.CLIPS] for sample in samples]), targets
 
 
@@ -108,17 +109,18 @@ def order_accuracy(cines, transform) -> float:
     transform.set_random_state(seed=0)
     cut = 2 * len(cines) // 3
     clips, targets = batch(transform, cines[:cut], CLIPS)
-    network = OrderGeometryNet(SmallEncoder(), n_frames=3, n_orders=3, n_parameters=0, hidden_dim=64)
-    optimiser, loss = torch.optim.Adam(network.parameters(), 3e-3), OrderGeometryLoss()
+    heads = OrderGeometryHeads(32, n_frames=3, n_orders=3, n_parameters=0, hidden_dim=64)
+    network = PretextNet(SmallEncoder(), {"order": heads})
+    optimiser, loss = torch.optim.Adam(network.parameters(), 3e-3), OrderLoss()
     for _ in range(12):
         for chosen in torch.randperm(CLIPS).split(25):
             optimiser.zero_grad()
-            loss(network(clips[chosen]), {name: value[chosen] for name, value in targets.items()}).backward()
+            loss(network({Keys.CLIPS: clips[chosen]}), {name: value[chosen] for name, value in targets.items()}).backward()
             optimiser.step()
     clips, targets = batch(transform, cines[cut:], HELD_OUT)
     metric = OrderAccuracy(3)
     with torch.no_grad():
-        metric.update((network.eval()(clips), targets))
+        metric.update((network.eval()({Keys.CLIPS: clips}), targets))
     return metric.compute()[""]
 
 
