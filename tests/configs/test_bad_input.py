@@ -156,7 +156,7 @@ def test_the_frames_before_a_cut_are_used(workflow, tiny, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("preset", ["uscl", "ivpp", "simclr"])
-def test_clips_of_one_frame_train_and_are_counted_once(preset, workflow, tiny, tmp_path, caplog):
+def test_clips_of_one_frame_make_pairs_and_are_counted_once(preset, workflow, tiny, tmp_path, caplog):
     folder = tmp_path / "clips"
     folder.mkdir()
     noise = np.random.default_rng(0)
@@ -164,11 +164,11 @@ def test_clips_of_one_frame_train_and_are_counted_once(preset, workflow, tiny, t
         np.save(folder / f"{number}.npy", noise.integers(0, 256, (length, 24, 32), dtype=np.uint8))
     caplog.set_level("INFO")
     tiny |= {"dataset_dir": str(folder), "batch_size": 3, "max_epochs": 1, "pair_preset": preset}
-    run = workflow("train.yaml", **tiny, parts={"training": 1.0})
-    run.run()
+    samples = list(workflow("train.yaml", **tiny, parts={"training": 1.0}).parser.get_parsed_content("train#dataset"))
     told = [line for line in caplog.text.splitlines() if "have one frame" in line]
     assert len(told) == 1 and "2 of 3 training clips have one frame" in told[0]
-    for sample in run.parser.get_parsed_content("train#dataset"):
+    assert len(samples) == 3
+    for sample in samples:
         if sample["video_id"].endswith(("0.npy", "1.npy")):
             assert (np.asarray(sample["pair_frames"]) == 0).all()
 
@@ -196,35 +196,37 @@ def test_datalists(change, said, workflow, tiny, tmp_path):
     assert whole(tmp_path / "run") == earlier
 
 
-@pytest.mark.parametrize("name", ["last.pt", "encoder.safetensors", "metrics.csv"])
-def test_a_full_disk_leaves_the_earlier_state(name, workflow, tiny, tmp_path, monkeypatch):
-    """The disk is full when a run that is gone on with writes ``name`` anew."""
-    run = tmp_path / "run"
+def test_a_full_disk_leaves_the_earlier_state(workflow, tiny, tmp_path, monkeypatch):
+    """The disk is full when a run that is gone on with writes its checkpoint, or in the end its encoder."""
     workflow("train.yaml", **{**tiny, "max_epochs": 1}).run()
-    state = whole(run)
-    resumed = workflow("train.yaml", **tiny, resume=True)
-    resumed.parser["checkpoint#settings#max_epochs"] = 1
     put_in_place = os.replace
 
-    def full(source: Any, target: Any) -> None:
-        if Path(target).name == name:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        put_in_place(source, target)
+    def gone_on_with(run: Path) -> Any:
+        shutil.copytree(tiny["output_dir"], run, dirs_exist_ok=True)
+        resumed = workflow("train.yaml", **{**tiny, "output_dir": str(run)}, resume=True)
+        resumed.parser["checkpoint#settings#max_epochs"] = 1  # one epoch more than it was started for
+        return resumed
 
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(Exception) as caught:
-        resumed.run()
-    error = str(input_error_in(caught.value))
-    assert error.startswith(f"{run / name}: cannot be written (No space left on device: ")
-    assert "MB free): make it writable, free some of its disk" in error and "\n" not in error
-    left = whole(run)
-    assert left[name] == state[name] and set(left) == set(state)
-    monkeypatch.undo()
-    if name != "encoder.safetensors":
+    for name in ("last.pt", "encoder.safetensors"):
+        run = tmp_path / name
+        resumed, state = gone_on_with(run), whole(run)
+
+        def full(source: Any, target: Any, name: str = name) -> None:
+            if Path(target).name == name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            put_in_place(source, target)
+
+        with monkeypatch.context() as patched, pytest.raises(Exception) as caught:
+            patched.setattr(os, "replace", full)
+            resumed.run()
+        error = str(input_error_in(caught.value))
+        assert error.startswith(f"{run / name}: cannot be written (No space left on device: ")
+        assert "MB free): make it writable, free some of its disk" in error and "\n" not in error
+        left = whole(run)
+        assert left[name] == state[name] and set(left) == set(state), "nothing half-written stays"
         assert load_encoder(run)[1]["trained"]["of_epochs"] == 1
-    again = workflow("train.yaml", **tiny, resume=True)
-    again.parser["checkpoint#settings#max_epochs"] = 1
-    again.run()
+    run = tmp_path / "last.pt"
+    gone_on_with(run).run()
     assert load_encoder(run)[1]["trained"]["of_epochs"] == 2
 
 

@@ -18,7 +18,7 @@ def dataset(folder: Path, n_patients: int = 12, labels: bool = True, table: bool
     lines = ["file,patient_id,label"]
     for patient in range(n_patients):
         for clip in range(2):
-            (folder / f"{patient}_{clip}.mp4").touch()
+            (folder / f"{patient}_{clip}.mp4").write_bytes(b"0")
             lines.append(f"{patient}_{clip}.mp4,{patient},{('sick', 'healthy')[patient % 2] if labels else ''}")
     if table:
         (folder / "labels.csv").write_text("\n".join(lines))
@@ -159,3 +159,11 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_datalist(folder, tmp_path / "mine.json")
     with pytest.raises(InputError, match="mine.json: is a file, expected a folder"):
         write_datalist(tmp_path / "mine.json" / "x.json", {})
+
+
+def test_a_datalist_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d")
+    path = tmp_path / "mine.json"
+    content = open_datalist(folder).content
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert open_datalist(folder, path).content == content

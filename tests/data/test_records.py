@@ -137,3 +137,20 @@ def test_breast_stills_have_no_video(ultrasound_data: Path) -> None:
     assert len({r["video_id"] for r in records}) == len(records) == 68
     assert len({r["patient_id"] for r in records}) == 29
     assert records[0]["mask"] == "masks/ALWI_000.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file;label\na.mp4;sick\n", "columns separated by ';', expected commas"),
+        ("file\tlabel\na.mp4\tsick\n", r"columns separated by '\\t', expected commas"),
+        ('file,label\na.mp4,"sick\nb.mp4,healthy\n', "unexpected end of data"),
+    ],
+    ids=["semicolons", "tabs", "an open quote"],
+)
+def test_tables_of_another_form(tmp_path: Path, text: str, said: str) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"0")
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(InputError, match=f"labels.csv: .*{said}"):
+        records_from_table(tmp_path / "labels.csv")

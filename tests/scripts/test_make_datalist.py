@@ -35,7 +35,7 @@ def dataset(folder: Path, n_patients: int = 12) -> Path:
     lines = ["file,patient_id,label"]
     for patient in range(n_patients):
         for clip in range(2):
-            (folder / f"{patient}_{clip}.mp4").touch()
+            (folder / f"{patient}_{clip}.mp4").write_bytes(b"0")
             lines.append(f"{patient}_{clip}.mp4,{patient},{('sick', 'healthy')[patient % 2]}")
     (folder / "labels.csv").write_text("\n".join(lines))
     return folder
@@ -110,7 +110,7 @@ def test_options_on_a_table(tmp_path: Path, arguments: list[str], message: str |
 def test_a_folder_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a/1.mp4", "a/x.mp4", "b/1.mp4", "b/x.mp4"):
         (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "d" / name).touch()
+        (tmp_path / "d" / name).write_bytes(b"0")
     run(tmp_path / "d", "--label-from-folder", "--folds", 2, "--output", tmp_path / "out.json")
     assert load_datalist(tmp_path / "out.json", tmp_path / "d").labels == ["a", "b"]
 
@@ -125,7 +125,7 @@ def test_a_folder_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_options_without_a_table(tmp_path: Path, arguments: list[str], message: str) -> None:
-    (tmp_path / "a.mp4").touch()
+    (tmp_path / "a.mp4").write_bytes(b"0")
     with pytest.raises(InputError, match=message):
         run(tmp_path, *arguments)
 
