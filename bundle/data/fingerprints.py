@@ -89,8 +89,8 @@ def read_fingerprints(path: str | os.PathLike[str]) -> list[Fingerprint]:
             raise InputError(
                 f"{path}: hashes of version {columns['version']}, expected {HASH_VERSION}; export the encoder again"
             )
-        ends = np.cumsum(columns["n_hashes"])[:-1]
-        split = [np.split(columns[name], ends) for name in ("frames", "hashes")]
+        ends = np.cumsum(columns["n_hashes"])
+        split = [np.split(columns[name], ends)[:-1] for name in ("frames", "hashes")]
         ids = [columns[name].tolist() for name in ("patient_id", "video_id", "content")]
         no_views = np.zeros((0, 0, 32), np.uint8)
         return [
