@@ -13,6 +13,7 @@ from typing import Any
 from bundle.data import FrameCache, by_fold, find_leaks, fingerprints, load_datalist, records_from_table, write_leaks
 from bundle.data.folders import records_from_folder
 from bundle.data.leakage import LEAKAGE_FILES, leak_row
+from bundle.data.near_duplicates import BITS, THRESHOLD
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.keys import Keys
 from bundle.transforms import preprocessing
@@ -21,14 +22,14 @@ Parts = dict[str, list[dict[str, Any]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the arguments, compare the parts, show and write what they share; how many leaks there are, at most 1."""
+    """Read the arguments, compare the parts, show and write what they share; 1 if that is anything, else 0."""
     args = _parse(arguments)
     parts = _parts(args)
     cache = FrameCache(args.cache_dir, preprocessing(args.image_size))
     records = [record for part in parts.values() for record in part]
     skipped = {path for path, _ in cache.fill(records).skipped}
     readable = {name: [r for r in part if r[Keys.IMAGE] not in skipped] for name, part in parts.items()}
-    leaks = find_leaks(fingerprints(readable, cache))
+    leaks = find_leaks(fingerprints(readable, cache), args.bits)
     write_leaks(leaks, cache, args.output_dir)
     table, picture = (Path(args.output_dir) / name for name in LEAKAGE_FILES)
     compared = f"{len(records) - len(skipped)} clips in {len(parts)} parts"
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{compared}: nothing is shared; {table}")
         return 0
     print(_table([leak_row(leak) for leak in leaks]))
-    print(f"{compared}: {len(leaks)} leaks; all are in {table}, the most alike in {picture}")
+    print(
+        f"{compared}: {len(leaks)} leak{'s' if len(leaks) > 1 else ''}; all are in {table}, the most alike in {picture}"
+    )
     return 1
 
 
@@ -63,11 +66,9 @@ def _read(path: Path, args: argparse.Namespace) -> Parts:
         return folds if folds and not datalist.testing else datalist.parts
     if not path.is_dir():
         raise InputError(f"{path}: no such folder: expected data folders or datalist files (.json)")
-    table = path / "labels.csv"
-    if table.exists():
-        fold_column = args.fold_column
+    if (table := path / "labels.csv").exists():
         records = records_from_table(
-            table, label_column=None, patient_column=args.patient_column, fold_column=fold_column
+            table, label_column=None, patient_column=args.patient_column, fold_column=args.fold_column
         )
     else:
         records = records_from_folder(path)
@@ -103,6 +104,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--fold-column", help="compare the folds of this column of labels.csv instead of the patients")
     add("--patient-column", help="column of labels.csv that says who it is (default: group_id, else patient_id)")
     add("--dataset-dir", help="the folder of a datalist's files (default: where the datalist lies)")
+    add(
+        "--bits",
+        type=int,
+        default=THRESHOLD,
+        help=f"how many of {BITS} bits two look-alikes may differ in (default: {THRESHOLD}; up to 56 is worth a look)",
+    )
     add("--output-dir", default="runs/leakage", help="where leakage.json and leakage.png go (default: runs/leakage)")
     add("--image-size", type=int, default=64, help="of the cached frames, pixels (default: 64)")
     add("--cache-dir", default=".cache/frames", help="decoded frames, shared with training (default: .cache/frames)")

@@ -38,18 +38,19 @@ class Leak:
     nearest: Nearest
 
 
-def find_leaks(parts: Mapping[str, Sequence[Fingerprint]]) -> list[Leak]:
+def find_leaks(parts: Mapping[str, Sequence[Fingerprint]], threshold: int = THRESHOLD) -> list[Leak]:
     """Everything that any two of the named parts share, the most alike clips first.
 
-    Each id that two parts share is one leak, and so is each pair of clips with a near-duplicate frame (`THRESHOLD`) but
+    Each id that two parts share is one leak, and so is each pair of clips with a near-duplicate frame but
     neither patient nor content in common. A blank id equals nothing.
 
     Args:
         parts: fingerprints by the name of their part (or fold). Those of one part may be without views.
+        threshold: in how many bits of `BITS` a near-duplicate may differ.
     """
     # a clip is compared with those of the parts before its own, so the first part needs no views: the largest
     order = sorted(parts, key=lambda name: (any(clip.hashes.views.size for clip in parts[name]), -len(parts[name])))
-    leaks = _look_alikes({name: parts[name] for name in order})
+    leaks = _look_alikes({name: parts[name] for name in order}, threshold)
     for one, other in combinations(order, 2):
         for kind, attribute in _ATTRIBUTES.items():
             first, second = (_first_with_each(parts[name], attribute) for name in (one, other))
@@ -60,7 +61,7 @@ def find_leaks(parts: Mapping[str, Sequence[Fingerprint]]) -> list[Leak]:
     return sorted(leaks, key=lambda leak: (leak.nearest.distance, KINDS.index(leak.kind), leak.parts, leak.shared))
 
 
-def _look_alikes(parts: Mapping[str, Sequence[Fingerprint]]) -> list[Leak]:
+def _look_alikes(parts: Mapping[str, Sequence[Fingerprint]], threshold: int) -> list[Leak]:
     clips: list[Fingerprint] = []
     part_of: list[str] = []
     until: list[int] = []
@@ -73,7 +74,7 @@ def _look_alikes(parts: Mapping[str, Sequence[Fingerprint]]) -> list[Leak]:
         [clip.hashes.views for clip in clips[n_first:]], [clip.hashes.hashes for clip in clips], until[n_first:]
     )
     leaks = []
-    for query, reference in np.argwhere(distances <= THRESHOLD):
+    for query, reference in np.argwhere(distances <= threshold):
         query += n_first
         one, other = clips[reference], clips[query]
         if one.content != other.content and (one.patient_id != other.patient_id or not one.patient_id):

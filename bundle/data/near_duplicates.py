@@ -15,7 +15,7 @@ HASH_VERSION = 1
 """Goes up when the same frame gets another hash."""
 
 BITS = 256
-THRESHOLD = 48
+THRESHOLD = 44
 """Frames whose hashes differ in at most this many of `BITS` bits show the same; docs/leakage.md says how it was set."""
 
 MAX_FRAMES = 64

@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.data import datalist_content, records_from_table, split_parts, write_datalist
+from bundle.data import (
+    FrameCache,
+    datalist_content,
+    fingerprints,
+    records_from_table,
+    split_parts,
+    write_datalist,
+    write_fingerprints,
+)
 from bundle.errors import InputError
 from bundle.networks import Encoder, save_encoder
+from bundle.transforms import preprocessing
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "probe_encoders.py"
 CLASSES = ("bright", "dark")
@@ -146,7 +155,7 @@ def test_a_datalist_with_a_testing_part_is_a_split(probe, encoders, data, tmp_pa
         (["{mine}", "{copy}"], "two encoders would be called 'mine'"),
         (["{mine}", "--fold-column", "probe"], "is in fold|at least two folds"),
         (["{mine}", "--where", "probe=linear"], "no rows"),
-        (["{mine}", "--group-column", "probe"], "group lungs/convex is in fold"),
+        (["{mine}", "--group-column", "probe"], "fold 1 and fold 2 share 1 patient .lungs/convex."),
         (["nowhere/encoder.safetensors"], "no such file"),
     ],
 )
@@ -163,3 +172,34 @@ def test_other_results_are_not_overwritten(probe, encoders, tmp_path):
     with pytest.raises(InputError, match="not the results of this program"):
         probe(encoders / "mine")
     assert (tmp_path / "out" / "results.json").read_text() == '{"mine": 1}'
+
+
+def test_an_encoder_that_has_seen_a_clip_is_told(probe, encoders, data, cache, tmp_path, caplog):
+    copied = tmp_path / "seen"
+    shutil.copytree(encoders / "mine", copied)
+    records = [{"image": str(data / f"{i}.gif"), "patient_id": f"else/{i}", "video_id": f"else/{i}"} for i in (3, 24)]
+    clips = fingerprints({"training": records}, FrameCache(cache, preprocessing(32)))["training"]
+    digest = write_fingerprints(copied / "encoder.clips.npz", clips)
+    description = json.loads((copied / "encoder.json").read_text())
+    description["trained"] |= {"clips_sha256": digest}
+    (copied / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="the pretraining of seen and the clips to judge share 1 content"):
+        probe(copied)
+    assert (tmp_path / "out" / "leakage.png").exists() and not (tmp_path / "out" / "results.json").exists()
+    probe(copied, "--allow-leakage")
+    assert "as allowed: the pretraining of seen" in caplog.text and "no list of the clips" not in caplog.text
+    # only the clips that are judged may not be known to the encoder
+    parts = {"training": [], "testing": []}
+    for record in records_from_table(data / "labels.csv"):
+        if "fold" in record:
+            parts["testing" if record["fold"] == 1 else "training"].append(record)
+    assert "lungs/3.gif" in [record["video_id"] for record in parts["training"]]
+    write_datalist(tmp_path / "parts.json", datalist_content(parts, name="lungs"))
+    probe(copied, "--datalist", tmp_path / "parts.json", output="split")
+
+
+def test_an_encoder_that_does_not_say_what_it_saw_is_a_warning(probe, encoders, caplog):
+    probe(encoders / "mine")
+    assert (
+        "mine: no list of the clips it was pretrained on (hearts) lies beside it, so it was not checked" in caplog.text
+    )
