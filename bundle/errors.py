@@ -17,6 +17,9 @@ class InputError(ValueError):
     The message names the file or setting, what was found, what was expected and what to do, in one line.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))  # libraries' words have several
+
 
 def input_error_in(error: BaseException | None) -> InputError | None:
     """The `InputError` behind ``error``, if there is one.

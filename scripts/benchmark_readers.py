@@ -2,6 +2,7 @@
 """What reading costs: every frame of a file against a few chosen ones, and whether both give the same frames.
 
 Prints a Markdown table with a line for each kind of file; the figures of one line come from one process and one run.
+"frames exact": the chosen frames are those of the full read, bit by bit. "error": mean grey levels from the source.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Cost:
     times: bool
     spacing: bool
     exact: bool
+    error: float | None
     full_s: float
     chosen_s: float
     megapixels_a_second: float
@@ -70,10 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read every file both ways and print the table."""
     args = _parse(arguments)
     files = [file for path in args.paths for file in _files(Path(path))]
+    source = read_cine(args.source).frames if args.source else None
     costs, left_out = [], []
     for file in files:
         try:
-            costs.append(measure(file, args.chosen, args.runs))
+            costs.append(measure(file, args.chosen, args.runs, source))
         except InputError as error:
             left_out.append(str(error))
     if not costs:
@@ -90,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("chosen frames differ from those of the full read: see the table")
 
 
-def measure(file: Path, chosen: int, runs: int) -> Cost:
-    """Read all frames and ``chosen`` random ones, ``runs`` times each."""
+def measure(file: Path, chosen: int, runs: int, source: np.ndarray | None = None) -> Cost:
+    """Read all frames and ``chosen`` random ones, ``runs`` times each; compare with the ``source`` of the file."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         cine = read_cine(file)
@@ -108,6 +111,7 @@ def measure(file: Path, chosen: int, runs: int) -> Cost:
         times="frame_times" in cine.meta,
         spacing="spacing" in cine.meta,
         exact=bool(np.array_equal(few.frames, cine.frames[wanted])),
+        error=_error(cine.frames, source),
         full_s=full_s,
         chosen_s=chosen_s,
         megapixels_a_second=count * height * width / full_s / 1e6,
@@ -120,6 +124,8 @@ def table(costs: Sequence[Cost], each: bool = False) -> str:
     rows = [
         ["kind", "files", "frames", "frames exact", "times", "spacing", "Mpixel/s", "all, ms", "chosen, ms", "share"]
     ]
+    if any(cost.error is not None for cost in costs):
+        rows[0].append("error")
     groups: dict[str, list[Cost]] = {}
     for cost in costs:
         groups.setdefault(f"{cost.kind}, {cost.file}" if each else cost.kind, []).append(cost)
@@ -135,9 +141,11 @@ def table(costs: Sequence[Cost], each: bool = False) -> str:
                 f"{median(cost.megapixels_a_second for cost in group):.0f}",
                 f"{median(cost.full_s for cost in group) * 1e3:.1f}",
                 f"{median(cost.chosen_s for cost in group) * 1e3:.1f}",
-                f"{median(cost.ratio for cost in group):.2f}",
+                f"{median(cost.ratio for cost in group):.3f}",
             ]
         )
+        errors = [cost.error for cost in group if cost.error is not None]
+        rows[-1] += [f"{max(errors):.2g}"] if errors else ["?"] * (len(rows[0]) - len(rows[-1]))
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
@@ -153,6 +161,13 @@ def _kind(file: Path, meta: dict[str, Any]) -> str:
         syntax = SYNTAXES.get(meta["transfer_syntax"], meta["transfer_syntax"])
         return f"DICOM {syntax}, {meta['photometric_interpretation']}"
     return f"{meta['source_kind']} {file.suffix.lower()}" if file.is_file() else "folder of frames"
+
+
+def _error(frames: np.ndarray, source: np.ndarray | None) -> float | None:
+    """Mean difference from the source in grey levels, None when there is none or it is another cine."""
+    if source is None or source.shape != frames.shape:
+        return None
+    return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(frames, source, strict=True)]))
 
 
 def _seconds(read: Callable[[], Any], runs: int) -> float:
@@ -181,6 +196,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("paths", nargs="+", help="clips, or folders of clips")
     parser.add_argument("--chosen", type=int, default=4, help="how many frames to choose (default: 4)")
     parser.add_argument("--runs", type=int, default=3, help="runs of which the fastest counts (default: 3)")
+    parser.add_argument("--source", help="the cine that the files were made of (write_formats.py): tells their error")
     parser.add_argument("--each", action="store_true", help="a line for each file, not for each kind")
     parser.add_argument("--output", help="also write all figures to this JSON file")
     return parser.parse_args(arguments)

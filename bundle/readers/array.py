@@ -29,7 +29,7 @@ def read_array(path: Path, frames: Sequence[int] | None = None, time_axis: int |
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # of many kinds: numpy has Python read the header
         raise InputError(
             f"{path}: cannot be read as an array ({error}), expected plain numbers saved by numpy.save; save it again"
         ) from error

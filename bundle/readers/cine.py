@@ -83,16 +83,20 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axi
         The cine, ``(T, H, W, C)`` uint8, with the meta described in :mod:`bundle.readers.base`.
 
     Raises:
-        InputError: when the path is missing, empty, of no known kind, damaged or has no pictures, or lacks a frame or
-            the axis told.
+        InputError: when the path is missing, empty, of no known kind, damaged or has no pictures, lacks a frame or the
+            axis told, or does not fit into the memory.
     """
     path = Path(path)
-    if path.is_dir():
-        return read_folder(path, frames)
-    backend = _backend_of(path)
-    if time_axis is not None and backend in _WITH_AXES:
-        return backend(path, frames, time_axis)
-    return backend(path, frames)
+    backend = read_folder if path.is_dir() else _backend_of(path)
+    try:
+        if time_axis is not None and backend in _WITH_AXES:
+            return backend(path, frames, time_axis)
+        return backend(path, frames)
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: found more pixels than fit into the memory, expected a clip that does; choose frames, or copy it "
+            "again if its header is damaged"
+        ) from error
 
 
 def _backend_of(path: Path) -> Backend:

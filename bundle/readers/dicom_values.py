@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+_CODE = re.compile(r"[\w.\\/ -]{0,64}", re.ASCII)
 
 
 @contextmanager
@@ -51,8 +54,13 @@ def numbers(dataset: Dataset, name: str) -> list[float]:
 
 
 def text(dataset: Dataset, name: str) -> str:
-    """The text of an attribute without the blanks around it, "" when there is none."""
+    """The text of an attribute without the blanks around it, "" when there is none.
+
+    For codes and UIDs: one that is longer, or has other characters than they have, is none. A damaged length makes a
+    value of what stands behind it, and that may be a name, which must not get into a message.
+    """
     found = value(dataset, name)
     if isinstance(found, Iterable) and not isinstance(found, str | bytes):
         found = "\\".join(map(str, found))
-    return "" if found is None else str(found).strip(" \0")
+    said = "" if found is None else str(found).strip(" \0")
+    return said if _CODE.fullmatch(said) else ""

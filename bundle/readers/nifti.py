@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from .grey_levels import to_uint8
 
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_BEST_GZIP = 1032
+"""Bytes that one byte of gzip stands for at most."""
 
 
 def read_nifti(path: Path, frames: Sequence[int] | None = None, time_axis: int | None = None) -> Cine:
@@ -39,8 +41,11 @@ def read_nifti(path: Path, frames: Sequence[int] | None = None, time_axis: int |
 
     try:
         image: Any = nibabel.load(path)
+        need, there = prod(image.shape) * image.get_data_dtype().itemsize, path.stat().st_size
+        if need > there * (_BEST_GZIP if path.suffix.lower() == ".gz" else 1):
+            raise ValueError(f"{there} bytes for the {need} that its header says")  # nibabel makes room for them first
         values = np.asanyarray(image.dataobj)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+    except Exception as error:  # of many kinds, of nibabel, numpy and zlib
         raise InputError(f"{path}: cannot be read as NIfTI ({error}), expected a whole file; copy it again") from error
     stored = values.shape
     vectors = len(stored) == 5 and time_axis != 4  # their parts live on the fifth axis
@@ -57,11 +62,18 @@ def read_nifti(path: Path, frames: Sequence[int] | None = None, time_axis: int |
         picked = np.ascontiguousarray(to_uint8(values, path, wanted))
 
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
-    space_unit, time_unit = image.header.get_xyzt_units()
+    space_unit, time_unit = _units(image.header)
     meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "nifti", "n_frames": count}
     across, down = (zooms[roles.index(name)] * _MM[space_unit] for name in "xy")
-    if min(across, down) > 0:
+    if 0 < min(across, down) and max(across, down) < np.inf:
         meta["spacing"] = (down, across)
-    if time_unit in _SECONDS and "t" in roles and zooms[roles.index("t")] > 0:
+    if time_unit in _SECONDS and "t" in roles and 0 < zooms[roles.index("t")] < np.inf:
         meta["frame_times"] = np.asarray(wanted, np.float64) * zooms[roles.index("t")] * _SECONDS[time_unit]
     return Cine(picked, meta)
+
+
+def _units(header: Any) -> tuple[str, str]:
+    try:
+        return header.get_xyzt_units()
+    except KeyError:  # a number that stands for none
+        return "unknown", "unknown"

@@ -26,6 +26,8 @@ _TYPES = {
     **{"float": "f4", "double": "f8"},
 }
 _BLOCKS: dict[str, Literal["raw", "zlib"]] = {"raw": "raw", "gzip": "zlib", "gz": "zlib"}
+_BY_ITK = ("ascii", "text", "txt", "hex", "bzip2", "bz2")
+"""Encodings that are left to ITK, which ends the process when it meets one that it does not know."""
 _SKIPS = ("byte skip", "line skip")
 _CHANNEL_KINDS = ("vector", "rgb-color", "3-color", "rgba-color", "4-color", "scalar", "stub")
 
@@ -48,6 +50,8 @@ def nrrd_header(path: Path, start: bytes, time_axis: int | None) -> SequenceHead
         sizes = [int(n) for n in fields["sizes"].split()]
         dtype = np.dtype((">" if fields.get("endian", "little").lower() == "big" else "<") + _TYPES[fields["type"]])
         encoding = fields["encoding"].lower()
+        if encoding not in (*_BLOCKS, *_BY_ITK):
+            raise ValueError(f"an encoding that is none of {', '.join((*_BLOCKS, *_BY_ITK))}")
         skip, line_skip = (int(fields.get(name, fields.get(name.replace(" ", ""), 0))) for name in _SKIPS)
     except (KeyError, ValueError) as error:
         raise InputError(

@@ -37,7 +37,7 @@ def sequence_pixels(path: Path, header: SequenceHeader) -> np.ndarray:
             size = len(block)
         else:
             size = header.data.stat().st_size - header.start
-    except (OSError, zlib.error) as error:
+    except (OSError, ValueError, OverflowError, zlib.error) as error:  # a damaged header may name any file and size
         raise InputError(
             f"{path}: its pixels cannot be read ({error}), expected {header.data.name} whole; copy it again"
         ) from error

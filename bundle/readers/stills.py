@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,14 @@ def read_still(path: Path, frames: Sequence[int] | None = None) -> Cine:
         InputError: when the image cannot be read, or its pages differ in size.
     """
     with _opened(path) as image:
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        with _readable(path):
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         taken = []
         for page in chosen_frames(pages, frames, path):
-            if pages > 1:
-                image.seek(page)
-            taken.append(_pixels(image, path))
+            with _readable(path):
+                if pages > 1:
+                    image.seek(page)
+                taken.append(_pixels(image, path))
     if len({picture.shape for picture in taken}) > 1:
         raise InputError(f"{path}: found pages of different sizes, expected equal ones; save the page you mean alone")
     meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "image", "n_frames": pages}
@@ -66,7 +69,7 @@ def read_folder(path: Path, frames: Sequence[int] | None = None) -> Cine:
         )
     colour, size = False, None
     for file in files:  # headers only: the size and the number of channels must not depend on the frames chosen
-        with _opened(file) as image:
+        with _opened(file) as image, _readable(file):
             colour = colour or _has_colour(image)
             size = size or _upright_size(image)
             if _upright_size(image) != size:
@@ -77,7 +80,7 @@ def read_folder(path: Path, frames: Sequence[int] | None = None) -> Cine:
                 )
     taken = []
     for k in chosen_frames(len(files), frames, path):
-        with _opened(files[k]) as image:
+        with _opened(files[k]) as image, _readable(files[k]):
             picture = _pixels(image, files[k])
         taken.append(np.repeat(picture, 3, axis=-1) if colour and picture.shape[-1] == 1 else picture)
     meta: dict[str, Any] = {"filename_or_obj": str(path), "source_kind": "frames", "n_frames": len(files)}
@@ -89,14 +92,25 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def _opened(path: Path) -> Image:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         return Image.open(path)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of many kinds
         raise InputError(
             f"{path}: cannot be read as an image ({error}), expected PNG, JPEG, BMP or TIFF; save it again"
         ) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What Pillow raises on damaged images, of many kinds, as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: the image is damaged ({error}), expected a whole one; copy it again") from error
 
 
 def _has_colour(image: Image) -> bool:
@@ -113,17 +127,14 @@ def _pixels(image: Image, path: Path) -> np.ndarray:
     """``(H, W, C)`` uint8 of the image's current page."""
     from PIL import Image, ImageOps
 
-    try:
-        colour = _has_colour(image)
-        upright = ImageOps.exif_transpose(image) if image.format in _TURNED else image
-        if image.mode.startswith("I;16"):
-            return (np.asarray(upright, np.float32) / 257.0).round().astype(np.uint8)[..., None]
-        if image.mode in ("I", "F"):
-            return to_uint8(np.asarray(upright), path)[..., None]
-        if upright.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in upright.info:
-            clear = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
-        pixels = np.array(upright.convert("RGB" if colour else "L"))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: the image is damaged ({error}), expected a whole one; copy it again") from error
+    colour = _has_colour(image)
+    upright = ImageOps.exif_transpose(image) if image.format in _TURNED else image
+    if image.mode.startswith("I;16"):
+        return (np.asarray(upright, np.float32) / 257.0).round().astype(np.uint8)[..., None]
+    if image.mode in ("I", "F"):
+        return to_uint8(np.asarray(upright), path)[..., None]
+    if upright.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in upright.info:
+        clear = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
+    pixels = np.array(upright.convert("RGB" if colour else "L"))
     return pixels if colour else pixels[..., None]

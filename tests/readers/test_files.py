@@ -130,12 +130,15 @@ def test_sequence_errors(tmp_path: Path, grey_cine: np.ndarray) -> None:
     lost.with_suffix(".raw").unlink()
     text = tmp_path / "text.nrrd"
     text.write_text("NRRD0005\ntype: uchar\nsizes: 9 9\nencoding: ascii\n\n0 0 0")
+    odd = tmp_path / "odd.nrrd"  # ITK would end the process
+    odd.write_bytes(b"NRRD0005\ntype: uchar\ndimension: 2\nsizes: 9 9\nencoding: raw\xff(" + bytes(99))
     for path, message in (
         (short, "expected 15360"),
         (torn, "expected 15360"),
-        (volumes, "split"),
+        (volumes, "write the slice you want"),
         (lost, "lost.raw"),
-        (text, "encoding raw or gzip"),
+        (text, "found pixels as text"),
+        (odd, "an encoding that is none of raw, gzip"),
     ):
         with pytest.raises(InputError, match=message):
             read_cine(path)
@@ -174,7 +177,7 @@ def test_nifti_colour_and_volumes(tmp_path: Path, colour_cine: np.ndarray) -> No
     nibabel.save(nibabel.Nifti1Image(vectors, np.eye(4)), tmp_path / "vector.nii")
     np.testing.assert_array_equal(read_cine(tmp_path / "vector.nii").frames, colour_cine)
     nibabel.save(nibabel.Nifti1Image(np.zeros((9, 9, 4, 3), "u1"), np.eye(4)), tmp_path / "volumes.nii")
-    with pytest.raises(InputError, match=r"\(9, 9, 4, 3\)"):
+    with pytest.raises(InputError, match=r"volumes over time .sizes \[9, 9, 4, 3\]"):
         read_cine(tmp_path / "volumes.nii")
 
 
