@@ -47,3 +47,13 @@ def test_frames_that_differ_are_an_error(benchmark, clip, monkeypatch):
     monkeypatch.setattr(benchmark, "read_cine", shifted)
     with pytest.raises(SystemExit, match="differ"):
         benchmark.main([str(clip), "--runs", "1"])
+
+
+def test_the_error_from_the_source(benchmark, clip, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    frames = np.load(clip)
+    np.save(other / "a.npy", frames // 2)
+    benchmark.main([str(other), "--runs", "1", "--source", str(clip)])
+    error = float(capsys.readouterr().out.strip().rsplit("|", 2)[1])
+    assert error == pytest.approx((frames - frames // 2).mean(), rel=0.01)
