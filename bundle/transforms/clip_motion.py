@@ -36,9 +36,9 @@ def least_difference(frames: torch.Tensor) -> float:
     """How much the two most alike frames of a clip ``(n, C, H, W)``, 0 to 1, differ, in grey levels of 0 to 255.
 
     The mean absolute difference inside the sector (what is lit in any frame), after a box blur over 1/20 of the
-    frame's side, 3 pixels of 64: of the noise and compression of a file a few times larger little is left. All pairs are compared, not neighbours
-    alone: where a motion returns, two frames far apart can be exchanged as well. The frames should have even brightness
-    (`even_brightness`).
+    frame's side, 3 pixels of 64, so that little is left of the noise and compression of a file a few times larger. All
+    pairs are compared, not neighbours alone: where a motion returns, two frames far apart can be exchanged as well. The
+    frames should have even brightness (`even_brightness`).
     """
     lit = (frames > 0).any(dim=0).any(dim=0)
     if not lit.any():

@@ -41,7 +41,7 @@ def test_table_and_index_are_inverse_and_every_class_is_as_likely(n, merge):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_a_clip_and_the_same_clip_played_backwards_agree(n):
-    """Who knows the tissue but not the arrow of time can tell the class; the reversal of places is another thing."""
+    """Without the arrow of time the class can still be told; the reversal of the places is another thing."""
     orders = FrameOrders(n)
     disagreed = 0
     for order in permutations(range(n)):
