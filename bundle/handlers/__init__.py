@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from .before_after_probe import BeforeAfterProbe as BeforeAfterProbe
+from .clip_montage import ClipMontage as ClipMontage
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed
 from .loss_parts import LossParts as LossParts

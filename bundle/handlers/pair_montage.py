@@ -5,20 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
-from ignite.engine import Engine, Events
-from monai.transforms.transform import Randomizable
 
 from ..data.frame_times import ASSUMED_FRAME_RATE, frame_seconds, known_times
-from ..files import written_beside
-from ..keys import UNLABELLED, Keys
+from ..keys import Keys
+from .montage import Montage, label_text, video_text
 
 NEGATIVE_COLOUR = "tab:red"
-_NAME_LENGTH = 22
 
 
 @dataclass(frozen=True)
@@ -30,38 +25,16 @@ class PairRow:
     views: list[tuple[str, np.ndarray | None]]
 
 
-class PairMontage:
-    """Writes ``pairs.png`` before training: a row a clip, its source frames, then its views (see `pair_row`).
+class PairMontage(Montage):
+    """Writes ``pairs.png``: a row a clip, its source frames, then its views (see `pair_row`).
 
-    Clips are spread evenly over the data. The montage draws with a seed of its own; `EpochSeed` sets the random state
-    of training.
-
-    Args:
-        output_dir: folder of the run.
-        dataset: the training `CineDataset`, whose transform makes pairs (`RandPairViewsd`).
-        mean, std: the normalisation of the views, undone for the picture.
-        n_clips: rows.
+    The data set's transform makes pairs (`RandPairViewsd`). Arguments are those of `Montage`.
     """
 
-    def __init__(self, output_dir: str | Path, dataset: Any, mean: float, std: float, n_clips: int = 8) -> None:
-        self.folder = Path(output_dir)
-        self.dataset = dataset
-        self.mean = mean
-        self.std = std
-        self.n_clips = n_clips
+    file_name = "pairs.png"
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if idist.get_rank() != 0 or engine.state.epoch > 0:  # resumed
-            return
-        if isinstance(self.dataset.transform, Randomizable):
-            self.dataset.transform.set_random_state(seed=0)
-        chosen = np.linspace(0, len(self.dataset) - 1, min(self.n_clips, len(self.dataset))).astype(int)
-        rows = [pair_row(self.dataset, int(index), self.mean, self.std) for index in chosen]
-        with written_beside(self.folder / "pairs.png") as path:
-            pairs_figure(rows).savefig(path, dpi=100)
+    def figure(self, indices: Sequence[int]) -> Any:
+        return pairs_figure([pair_row(self.dataset, index, self.mean, self.std) for index in indices])
 
 
 def pair_row(dataset: Any, index: int, mean: float, std: float) -> PairRow:
@@ -91,8 +64,8 @@ def pair_row(dataset: Any, index: int, mean: float, std: float) -> PairRow:
         else ("negative\nno far frame", None)
         for v in range(len(pictures))
     ]
-    labels = list(dict.fromkeys(_label(dataset.data[item]) for item in items))
-    told = [_name(dataset.data[index]), " and ".join(labels)]
+    labels = list(dict.fromkeys(label_text(dataset.data[item]) for item in items))
+    told = [video_text(dataset.data[index]), " and ".join(labels)]
     if not two_videos:
         told += _gap(dataset.item(index), frames[:2][mixing[:2] > 0])
     if Keys.PAIR_WEIGHT in sample:
@@ -139,7 +112,7 @@ def _source(dataset: Any, index: int, frame: int, name_video: bool) -> tuple[str
     cine = item[Keys.IMAGE]
     time = frame_seconds(item[Keys.FRAME_TIMES], cine.shape[1])[frame]
     told = f"frame {frame}, {time:.2f} s"
-    return f"{_name(item)}\n{told}" if name_video else told, cine[:, frame].mean(axis=0) / 255.0
+    return f"{video_text(item)}\n{told}" if name_video else told, cine[:, frame].mean(axis=0) / 255.0
 
 
 def _mixture(frames: np.ndarray, weights: np.ndarray) -> str:
@@ -157,13 +130,3 @@ def _gap(item: dict[str, Any], frames: np.ndarray) -> list[str]:
     gap = np.ptp(frame_seconds(item[Keys.FRAME_TIMES], n_frames)[frames])
     unknown = known_times(item[Keys.FRAME_TIMES], n_frames) is None
     return [f"gap {gap:.2f} s", *([f"if {ASSUMED_FRAME_RATE:g} frames a second"] if unknown else [])]
-
-
-def _label(record: dict[str, Any]) -> str:
-    return record[Keys.LABEL_NAME] if record[Keys.LABEL] != UNLABELLED else "no label in use"
-
-
-def _name(record: dict[str, Any]) -> str:
-    """The video without its data set's name, shortened from the left."""
-    name = record[Keys.VIDEO_ID].rpartition("/")[2]
-    return name if len(name) <= _NAME_LENGTH else "..." + name[3 - _NAME_LENGTH :]
