@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.data import PrepareFrames, PreparePretext, gallery_and_query, id_codes
+from bundle.data import PrepareFrames, PreparePretext, fixed_draws, gallery_and_query, id_codes
 from bundle.errors import InputError
 from bundle.inferers import FramesInferer
 from bundle.keys import Keys
@@ -70,3 +70,10 @@ def test_gallery_and_query_mark_copies():
     training, testing = [{"a": 1}], [{"a": 2}]
     assert gallery_and_query(training, testing) == [{"a": 1, "part": "gallery"}, {"a": 2, "part": "query"}]
     assert training == [{"a": 1}]
+
+
+def test_each_record_has_each_draw():
+    given = [{Keys.VIDEO_ID: "a"}, {Keys.VIDEO_ID: "b"}]
+    drawn = [(record[Keys.VIDEO_ID], record[Keys.DRAW]) for record in fixed_draws(given, 3)]
+    assert drawn == [(name, (k, 3)) for name in "ab" for k in range(3)]
+    assert given == [{Keys.VIDEO_ID: "a"}, {Keys.VIDEO_ID: "b"}], "the records given are left alone"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of order and geometry: its sum, its mask, its gradients."""
+"""The losses of order and geometry: their masks, their gradients, their sum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import torch
 
 from bundle.errors import InputError
 from bundle.keys import Keys
-from bundle.losses import OrderGeometryLoss
+from bundle.losses import GeometryLoss, OrderLoss, PretextLoss
+
+
+def both(order: float = 1.0, geometry: float = 1.0) -> PretextLoss:
+    weights = {"order": order, "geometry": geometry}
+    return PretextLoss({"order": OrderLoss(), "geometry": GeometryLoss()}, weights)
 
 
 def batch(moving: list[bool], classes: int = 12, parameters: int = 5, dtype: torch.dtype = torch.float32):
@@ -45,7 +50,7 @@ def slow_geometry(outputs, targets) -> float:
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.3, 2.0), (0.0, 1.0)])
 def test_is_the_weighted_sum_over_moving_clips_and_all_parameters(moving, weights):
     outputs, targets = batch(moving)
-    loss = OrderGeometryLoss(*weights)
+    loss = both(*weights)
     value = loss(outputs, targets)
     order, geometry = slow_order(outputs, targets), slow_geometry(outputs, targets)
     assert value.item() == pytest.approx(weights[0] * order + weights[1] * geometry, rel=1e-5)
@@ -57,33 +62,29 @@ def test_is_the_weighted_sum_over_moving_clips_and_all_parameters(moving, weight
 
 def test_still_clips_give_no_gradient_to_the_order_but_to_the_geometry():
     outputs, targets = batch([True, False, True, False])
-    OrderGeometryLoss()(outputs, targets).backward()
+    both()(outputs, targets).backward()
     assert (outputs[Keys.ORDER_LOGITS].grad.abs().sum(1) > 0).tolist() == [True, False, True, False]
     assert (outputs[Keys.GEOMETRY].grad.abs().sum(1) > 0).all()
 
 
 def test_without_anything_moving_the_order_is_zero_and_finite():
     outputs, targets = batch([False] * 3)
-    loss = OrderGeometryLoss()
+    loss = both()
     loss(outputs, targets).backward()
     assert loss.parts["order"] == 0 and "order_accuracy" not in loss.parts
     assert torch.equal(outputs[Keys.ORDER_LOGITS].grad, torch.zeros(3, 12))
 
 
-@pytest.mark.parametrize("only", [Keys.ORDER_LOGITS, Keys.GEOMETRY])
-def test_a_task_whose_output_is_missing_is_off(only):
+@pytest.mark.parametrize(("task", "slow"), [(OrderLoss, slow_order), (GeometryLoss, slow_geometry)])
+def test_each_alone(task, slow):
     outputs, targets = batch([True, False, True])
-    loss = OrderGeometryLoss()
-    value = loss({only: outputs[only]}, targets)
-    slow = slow_order if only == Keys.ORDER_LOGITS else slow_geometry
-    assert value.item() == pytest.approx(slow(outputs, targets), rel=1e-5)
-    assert ("geometry" in loss.parts) == (only == Keys.GEOMETRY) != ("order" in loss.parts)
+    assert task()(outputs, targets).item() == pytest.approx(slow(outputs, targets), rel=1e-5)
 
 
 def test_accuracy_is_of_moving_clips():
     logits = torch.eye(4)
     targets = {Keys.ORDER: torch.tensor([0, 0, 2, 0]), Keys.MOVING: torch.tensor([True, True, True, False])}
-    loss = OrderGeometryLoss()
+    loss = OrderLoss()
     loss({Keys.ORDER_LOGITS: logits}, targets)
     assert loss.parts["order_accuracy"].item() == pytest.approx(2 / 3)
 
@@ -91,7 +92,7 @@ def test_accuracy_is_of_moving_clips():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_single(dtype):
     outputs, targets = batch([True, False, True], dtype=dtype)
-    loss = OrderGeometryLoss()
+    loss = both()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = loss(outputs, targets)
     exact = {name: output.detach().double() for name, output in outputs.items()}
@@ -102,7 +103,7 @@ def test_half_precision_is_computed_in_single(dtype):
 def test_gradient():
     outputs, targets = batch([True, False, True], dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda *given: OrderGeometryLoss(0.7, 1.3)(dict(zip(outputs, given, strict=True)), targets),
+        lambda *given: both(0.7, 1.3)(dict(zip(outputs, given, strict=True)), targets),
         tuple(outputs.values()),
     )
 
@@ -110,6 +111,6 @@ def test_gradient():
 def test_refuses_what_does_not_fit_the_network():
     outputs, targets = batch([True, True])
     with pytest.raises(InputError, match="expected 0 to 11"):
-        OrderGeometryLoss()(outputs, {**targets, Keys.ORDER: torch.tensor([0, 12])})
+        OrderLoss()(outputs, {**targets, Keys.ORDER: torch.tensor([0, 12])})
     with pytest.raises(InputError, match=r"labels of shape \(2, 5\), expected \(2, 4\)"):
-        OrderGeometryLoss()({Keys.GEOMETRY: torch.zeros(2, 4)}, targets)
+        GeometryLoss()({Keys.GEOMETRY: torch.zeros(2, 4)}, targets)

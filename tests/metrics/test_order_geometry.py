@@ -17,7 +17,11 @@ from bundle.transforms import ClipGeometry
 
 def order_batch(told: list[int], true: list[int], moving: list[bool]):
     outputs = {Keys.ORDER_LOGITS: torch.eye(3)[told]}
-    return outputs, {Keys.ORDER: torch.tensor(true), Keys.MOVING: torch.tensor(moving)}
+    return outputs, {
+        Keys.ORDER: torch.tensor(true),
+        Keys.MOVING: torch.tensor(moving),
+        Keys.PATIENT_ID: torch.tensor(true),
+    }
 
 
 def test_order_accuracy_counts_moving_clips_over_batches():
@@ -25,9 +29,22 @@ def test_order_accuracy_counts_moving_clips_over_batches():
     metric.update(order_batch([0, 1, 2], [0, 2, 2], [True, True, True]))
     metric.update(order_batch([0, 1], [1, 1], [True, False]))
     assert metric.compute() == {"": 0.5, "chance": pytest.approx(1 / 3), "moving": 0.8}
-    assert metric.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert metric.confusion().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
     metric.reset()
     assert metric.compute() == {"chance": pytest.approx(1 / 3), "moving": 0.0}
+
+
+def test_the_interval_is_over_patients():
+    """One patient all right and one all wrong: resamples give 0, 1/2 or 1, however many clips each has."""
+    metric = OrderAccuracy(3)
+    outputs, targets = order_batch([0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0], [True] * 6)
+    metric.update((outputs, {**targets, Keys.PATIENT_ID: torch.tensor([7, 7, 7, 8, 8, 8])}))
+    interval = metric.interval()
+    assert (interval.value, interval.low, interval.high) == (0.5, 0, 1)
+    outputs, targets = order_batch([0], [0], [False])
+    still = OrderAccuracy(3)
+    still.update((outputs, targets))
+    assert still.interval() is None
 
 
 def values(geometry: ClipGeometry, **given: float) -> torch.Tensor:

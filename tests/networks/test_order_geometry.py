@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order and geometry network: what each head sees, in one pass."""
+"""The heads of order and geometry: what each sees, and which frames are encoded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from bundle.errors import InputError
 from bundle.keys import Keys
-from bundle.losses import OrderGeometryLoss
-from bundle.networks import Encoder, OrderGeometryNet
+from bundle.losses import GeometryLoss, OrderLoss, PretextLoss
+from bundle.networks import Encoder, OrderGeometryHeads, PretextNet
 from bundle.networks.order_geometry import OrderHead
 
 
@@ -21,6 +21,10 @@ def encoder() -> Encoder:
     return Encoder("resnet18")
 
 
+def network_of(encoder: Encoder, *frames: int, **options) -> PretextNet:
+    return PretextNet(encoder, {"clips": OrderGeometryHeads(encoder.feature_dim, *frames, **options)})
+
+
 def clips(batch: int = 2, n: int = 4, channels: int = 1) -> torch.Tensor:
     return torch.randn(batch, 2, n, channels, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -28,8 +32,8 @@ def clips(batch: int = 2, n: int = 4, channels: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize("features", ["concatenated", "pairwise"])
 @pytest.mark.parametrize("n", [3, 4])
 def test_shapes(encoder, n, features):
-    network = OrderGeometryNet(encoder, n, n_orders=7, n_parameters=6, order_features=features, hidden_dim=16).eval()
-    out = network(clips(3, n))
+    network = network_of(encoder, n, n_orders=7, n_parameters=6, order_features=features, hidden_dim=16).eval()
+    out = network({Keys.CLIPS: clips(3, n)})
     assert {name: tuple(value.shape) for name, value in out.items()} == {
         Keys.ORDER_LOGITS: (3, 7),
         Keys.GEOMETRY: (3, 6),
@@ -38,15 +42,15 @@ def test_shapes(encoder, n, features):
 
 def reads(encoder, key: str, **kind) -> set[int]:
     """Which of the two clips change an output: 0 as it is, 1 transformed."""
-    network = OrderGeometryNet(encoder, hidden_dim=16, **kind).eval()
+    network = network_of(encoder, hidden_dim=16, **kind).eval()
     given, changed = clips(), clips()
     read = set()
     with torch.no_grad():
-        before = network(given)[key]
+        before = network({Keys.CLIPS: given})[key]
         for clip in (0, 1):
             changed = given.clone()
             changed[:, clip] += torch.randn(changed[:, clip].shape, generator=torch.Generator().manual_seed(2))
-            if not torch.equal(network(changed)[key], before):
+            if not torch.equal(network({Keys.CLIPS: changed})[key], before):
                 read.add(clip)
     return read
 
@@ -72,10 +76,10 @@ def test_parallel_reads_the_order_from_the_clip_as_it_is_and_sequential_from_the
     ],
 )
 def test_each_frame_that_is_read_goes_through_the_encoder_once_and_no_other(encoder, kind, frames):
-    network = OrderGeometryNet(encoder, hidden_dim=16, **kind).train()
+    network = network_of(encoder, hidden_dim=16, **kind).train()
     seen: list[tuple[int, ...]] = []
     hook = encoder.register_forward_hook(lambda module, given, out: seen.append(tuple(given[0].shape)))
-    out = network(clips())
+    out = network({Keys.CLIPS: clips()})
     hook.remove()
     assert seen == [(frames, 1, 32, 32)]
     assert set(out) == {Keys.ORDER_LOGITS, Keys.GEOMETRY} - {
@@ -84,26 +88,23 @@ def test_each_frame_that_is_read_goes_through_the_encoder_once_and_no_other(enco
 
 
 def test_heads_get_the_features_of_their_frames(encoder):
-    """Against frame by frame: a joint network may encode `frames` among its own and give their features back."""
-    network = OrderGeometryNet(encoder, hidden_dim=16).eval()
-    given = clips()
+    """Against frame by frame."""
+    network = network_of(encoder, hidden_dim=16).eval()
+    heads, given = network.heads["clips"], clips()
     with torch.no_grad():
-        out = network(given)
+        out = network({Keys.CLIPS: given})
         features = torch.stack([torch.stack([encoder(clip) for clip in item]) for item in given])  # (B, 2, n, D)
-        order = network.order_head(features[:, 0])
-        each = [network.geometry_head(torch.cat([features[:, 0, k], features[:, 1, k]], dim=1)) for k in range(4)]
-        more = torch.cat([torch.randn(5, 1, 32, 32), network.frames(given)])
-        shared = network.answers(encoder(more)[5:])
-    for found in (out, shared):
-        torch.testing.assert_close(found[Keys.ORDER_LOGITS], order, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found[Keys.GEOMETRY], torch.stack(each).mean(0), rtol=1e-4, atol=1e-5)
+        order = heads.order_head(features[:, 0])
+        each = [heads.geometry_head(torch.cat([features[:, 0, k], features[:, 1, k]], dim=1)) for k in range(4)]
+    torch.testing.assert_close(out[Keys.ORDER_LOGITS], order, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out[Keys.GEOMETRY], torch.stack(each).mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_the_order_shown_changes_the_order_logits_and_not_the_geometry(encoder):
-    network = OrderGeometryNet(encoder, hidden_dim=16).eval()
+    network = network_of(encoder, hidden_dim=16).eval()
     given = clips()
     with torch.no_grad():
-        out, other = network(given), network(given[:, :, [2, 0, 3, 1]])
+        out, other = (network({Keys.CLIPS: one}) for one in (given, given[:, :, [2, 0, 3, 1]]))
     torch.testing.assert_close(out[Keys.GEOMETRY], other[Keys.GEOMETRY], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(out[Keys.ORDER_LOGITS], other[Keys.ORDER_LOGITS], atol=1e-4)
 
@@ -147,32 +148,36 @@ def test_the_order_head_learns_what_features_tell(features):
 
 
 def test_gradients_reach_encoder_and_heads():
-    network = OrderGeometryNet(Encoder("resnet18"), hidden_dim=16).train()
+    network = network_of(Encoder("resnet18"), hidden_dim=16).train()
     targets = {Keys.ORDER: torch.tensor([3, 7]), Keys.MOVING: torch.tensor([True, True])}
-    OrderGeometryLoss()(network(clips()), {**targets, Keys.GEOMETRY: torch.randn(2, 5)}).backward()
+    loss = PretextLoss({"order": OrderLoss(), "geometry": GeometryLoss()})
+    loss(network({Keys.CLIPS: clips()}), {**targets, Keys.GEOMETRY: torch.randn(2, 5)}).backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in network.encoder.parameters())
     assert all(value.grad is not None for value in network.parameters())
 
 
 def test_the_papers_kind_of_encoder():
-    network = OrderGeometryNet(Encoder("seresnext50"), hidden_dim=16).eval()
+    network = network_of(Encoder("seresnext50"), hidden_dim=16).eval()
     with torch.no_grad():
-        assert network(clips(1))[Keys.ORDER_LOGITS].shape == (1, 12)
+        assert network({Keys.CLIPS: clips(1)})[Keys.ORDER_LOGITS].shape == (1, 12)
     assert network.encoder.feature_dim == 2048, "full width; half of it would be 1024"
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3, 1, 32, 32), (2, 1, 4, 1, 32, 32), (2, 2, 4, 3, 32, 32), (2, 4, 1, 32, 32)])
 def test_refuses_other_clips(encoder, shape):
-    with pytest.raises(InputError, match=r"clips: found shape .* expected \(batch, 2, 4 frames, 1 channels"):
-        OrderGeometryNet(encoder)(torch.zeros(shape))
+    with pytest.raises(
+        InputError,
+        match=r"clips: found shape .* expected \(batch, 2, 4 frames, |images: found .* one size with 1 channels",
+    ):
+        network_of(encoder)({Keys.CLIPS: torch.zeros(shape)})
 
 
 @pytest.mark.parametrize("wrong", [{"combination": "both"}, {"geometry_input": "one"}, {"order_features": "sum"}])
 def test_refuses_other_words(encoder, wrong):
     with pytest.raises(InputError, match=f"{next(iter(wrong))}: found '{next(iter(wrong.values()))}'"):
-        OrderGeometryNet(encoder, **wrong)
+        network_of(encoder, **wrong)
 
 
 def test_refuses_to_do_nothing(encoder):
     with pytest.raises(InputError, match="both are off"):
-        OrderGeometryNet(encoder, n_orders=0, n_parameters=0)
+        network_of(encoder, n_orders=0, n_parameters=0)

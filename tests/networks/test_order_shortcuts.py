@@ -115,7 +115,9 @@ def order_accuracy(cines, transform) -> float:
     for _ in range(12):
         for chosen in torch.randperm(CLIPS).split(25):
             optimiser.zero_grad()
-            loss(network({Keys.CLIPS: clips[chosen]}), {name: value[chosen] for name, value in targets.items()}).backward()
+            loss(
+                network({Keys.CLIPS: clips[chosen]}), {name: value[chosen] for name, value in targets.items()}
+            ).backward()
             optimiser.step()
     clips, targets = batch(transform, cines[cut:], HELD_OUT)
     metric = OrderAccuracy(3)

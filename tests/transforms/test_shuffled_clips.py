@@ -105,13 +105,13 @@ def test_draws_come_from_the_random_state_alone():
 
 
 def test_fixed_draws_depend_on_video_and_draw_alone():
-    transform = make(0, fixed_draws=3)
-    samples = [transform(record(draw=k)) for k in range(3)]
-    other = make(9, fixed_draws=3)
-    assert all(same(other(record(draw=k)), samples[k]) for k in (2, 0, 1))
+    transform = make(0)
+    samples = [transform(record(draw=(k, 3))) for k in range(3)]
+    other = make(9)
+    assert all(same(other(record(draw=(k, 3))), samples[k]) for k in (2, 0, 1))
     starts = [int(sample[Keys.CLIP_FRAMES].min()) for sample in samples]
     assert starts == sorted(set(starts)), "evenly placed, one after the other"
-    assert not same(transform({**record(draw=0), Keys.VIDEO_ID: "set/8"}), samples[0])
+    assert not same(transform({**record(draw=(0, 3)), Keys.VIDEO_ID: "set/8"}), samples[0])
 
 
 def test_only_drawn_frames_are_read(tmp_path):
