@@ -40,7 +40,7 @@ class Fingerprint:
 
 
 def fingerprints(parts: Mapping[str, Sequence[Mapping[str, Any]]], cache: FrameCache) -> dict[str, list[Fingerprint]]:
-    """The fingerprints of the records of each part; about 10 ms a clip the first time, 1 ms from then on.
+    """The fingerprints of the records of each part; kept in the cache, so quick from the second time on.
 
     Raises:
         InputError: a file cannot be read.
@@ -54,7 +54,7 @@ def clips_beside(encoder: str | os.PathLike[str]) -> Path:
 
 
 def write_fingerprints(path: str | os.PathLike[str], clips: Sequence[Fingerprint]) -> str:
-    """Keep fingerprints in one compact file (about 1.5 kB a clip of 64 frames), without any path.
+    """Keep fingerprints in one compact file (1.3 kB a clip of 64 frames), without any path.
 
     Returns:
         The SHA-256 of the file.
