@@ -204,7 +204,7 @@ def _judge(
     embedded = time.perf_counter()
     probes = probe_features(features, records, class_names)
     return {
-        **asdict(replace(job, clips=None)),
+        **{key: value for key, value in asdict(replace(job, clips=None)).items() if key != "clips"},
         "feature_dim": features[0].shape[1],
         "seconds": {"embed": round(embedded - started, 1), "probe": round(time.perf_counter() - embedded, 1)},
         "intervals": {kind: result.interval().to_dict() for kind, result in probes.items()},
