@@ -14,7 +14,7 @@ from .dicom_modality import MODALITY_ATTRIBUTES, other_modality
 from .dicom_pixels import PIXEL_ATTRIBUTES, open_pixels
 from .dicom_space import SPACE_ATTRIBUTES, space
 from .dicom_times import TIME_ATTRIBUTES, frame_times
-from .dicom_values import text
+from .dicom_values import code
 
 _ATTRIBUTES = [*MODALITY_ATTRIBUTES, *PIXEL_ATTRIBUTES, *TIME_ATTRIBUTES, *SPACE_ATTRIBUTES]
 _BUFFER = 512
@@ -42,7 +42,7 @@ def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
         "filename_or_obj": str(path),
         "source_kind": "dicom",
         "n_frames": pixels.count,
-        "photometric_interpretation": text(dataset, "PhotometricInterpretation"),
+        "photometric_interpretation": code(dataset, "PhotometricInterpretation"),
         "transfer_syntax": str(dataset.file_meta.TransferSyntaxUID),
     }
     times = frame_times(dataset, pixels.count, path)

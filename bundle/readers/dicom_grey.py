@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .dicom_layout import Layout
-from .dicom_values import numbers, text, value
+from .dicom_values import code, numbers, value
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -65,7 +65,7 @@ def _integers(item: Dataset, name: str, layout: Layout) -> list[int]:
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:
     """The first window: centre, width, function (LINEAR, LINEAR_EXACT, SIGMOID)."""
     centre, width = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
-    function = text(dataset, "VOILUTFunction") or "LINEAR"
+    function = code(dataset, "VOILUTFunction") or "LINEAR"
     if not centre or not width or not width[0] >= (1 if function == "LINEAR" else 1e-6):
         return None
     return centre[0], width[0], function

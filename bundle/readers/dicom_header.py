@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..errors import InputError
-from .dicom_values import quiet_pydicom, text, value
+from .dicom_values import code, quiet_pydicom, value
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -48,7 +48,7 @@ def read_header(file: IO[bytes], attributes: Sequence[str], path: Path) -> Datas
         InputError: when it is no DICOM file, is a DICOMDIR, or cannot be read.
     """
     dataset = _dataset(file, attributes, path, with_pixels=False)
-    if text(dataset.file_meta, "MediaStorageSOPClassUID") == _DICOMDIR:
+    if code(dataset.file_meta, "MediaStorageSOPClassUID") == _DICOMDIR:
         raise InputError(
             f"{path}: found a DICOMDIR (an index of files), expected a clip; give its folder to make_datalist"
         )
@@ -57,7 +57,7 @@ def read_header(file: IO[bytes], attributes: Sequence[str], path: Path) -> Datas
 
         # the default of the standard; the pixels are the same under explicit VR
         dataset.file_meta.TransferSyntaxUID = UID(IMPLICIT)
-    if not text(dataset.file_meta, "TransferSyntaxUID"):
+    if not code(dataset.file_meta, "TransferSyntaxUID"):
         raise InputError(f"{path}: found a transfer syntax that is no UID, expected a whole DICOM file; copy it again")
     return dataset
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .dicom_header import BIG_ENDIAN
-from .dicom_values import numbers, text
+from .dicom_values import code, numbers
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -59,7 +59,7 @@ def layout_of(dataset: Dataset, path: Path) -> Layout:
     Raises:
         InputError: when an attribute is missing or of a kind that is not read here.
     """
-    photometric = text(dataset, "PhotometricInterpretation")
+    photometric = code(dataset, "PhotometricInterpretation")
     found = {name: _whole(dataset, name) for name in _NEEDED}
     missing = [name for name, number in found.items() if not number]
     if not photometric:

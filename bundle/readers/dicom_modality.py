@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .dicom_values import text
+from .dicom_values import code
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,7 +30,7 @@ def other_modality(dataset: Dataset) -> str | None:
     frame grabbers and secondary captures have it) may be ultrasound. Any other Modality (CT, MR, SR, ECG, PR, KO, SEG,
     DX, ...) is another one, in a secondary capture too.
     """
-    if text(dataset, "SOPClassUID") in _ULTRASOUND_CLASSES:
+    if code(dataset, "SOPClassUID") in _ULTRASOUND_CLASSES:
         return None
-    modality = text(dataset, "Modality").upper()
+    modality = code(dataset, "Modality").upper()
     return None if modality in (*_ULTRASOUND, *_UNSAID) else modality

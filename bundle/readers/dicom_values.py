@@ -54,13 +54,17 @@ def numbers(dataset: Dataset, name: str) -> list[float]:
 
 
 def text(dataset: Dataset, name: str) -> str:
-    """The text of an attribute without the blanks around it, "" when there is none.
-
-    For codes and UIDs: one that is longer, or has other characters than they have, is none. A damaged length makes a
-    value of what stands behind it, and that may be a name, which must not get into a message.
-    """
+    """The text of an attribute without the blanks around it, "" when there is none."""
     found = value(dataset, name)
     if isinstance(found, Iterable) and not isinstance(found, str | bytes):
         found = "\\".join(map(str, found))
-    said = "" if found is None else str(found).strip(" \0")
-    return said if _CODE.fullmatch(said) else ""
+    return "" if found is None else str(found).strip(" \0")
+
+
+def code(dataset: Dataset, name: str) -> str:
+    """The code or UID of an attribute, "" when it is longer or has other characters than these have.
+
+    A damaged length makes a value of what stands behind it, and that may be a name, which must not get into a message.
+    """
+    found = text(dataset, name)
+    return found if _CODE.fullmatch(found) else ""

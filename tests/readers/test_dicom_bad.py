@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,34 @@ def test_a_frame_too_large_to_be_true(write_dicom: Write, encode: Encode, sector
         refused(path, "found frames of 65535 x 65535 pixels, expected 64 million pixels at most")
         path = write_dicom(coded, "MONOCHROME2", syntax, **{**SIZE, "Rows": 8192, "Columns": 8192})
         refused(path, "frame 0 cannot be decoded as .*(8192 x 8192|too short)")
+
+
+@pytest.mark.parametrize("element", [b"\x08\0\x60\0CS", b"\x02\0\x10\0UI"])
+@pytest.mark.parametrize("end", [b"\x10\0\x20\0LO", b"\x28\0\x02\0US"])
+def test_a_damaged_length_tells_nothing_of_the_person(
+    write_dicom: Write, sector_cine: np.ndarray, element: bytes, end: bytes
+) -> None:
+    """A modality or transfer syntax swallows the elements behind it, in which the name stands."""
+    path = write_dicom(np.ascontiguousarray(sector_cine[..., :1]), "MONOCHROME2")
+    data = bytearray(path.read_bytes())
+    at = data.index(element) + 8
+    data[at - 2 : at] = (data.index(end) - at).to_bytes(2, "little")
+    path.write_bytes(data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            said = str(read_cine(path).meta)
+        except InputError as error:
+            said = str(error)
+    for words in (said, *(str(w.message) for w in caught)):
+        assert "ecret" not in words.lower() and "hidden" not in words.lower() and "\n" not in words
+
+
+def test_a_vr_that_does_not_exist(write_dicom: Write, sector_cine: np.ndarray) -> None:
+    cine = np.ascontiguousarray(sector_cine[..., :1])
+    path = write_dicom(cine, "MONOCHROME2", "deflated")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x02\0\x10\0UI", b"\x02\0\x10\0UY"))
+    refused(path, "a transfer syntax that is no UID|cannot be read as DICOM")
+    path.write_bytes(data.replace(b"\x02\0\x02\0UI", b"\x02\0\x02\0UY"))
+    np.testing.assert_array_equal(read_cine(path).frames, cine)
