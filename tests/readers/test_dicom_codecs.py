@@ -128,6 +128,24 @@ def test_lossless_jpeg_under_the_name_of_baseline(write_dicom: Write, encode: En
     assert largest_error(path, sector_cine) == 0
 
 
+@pytest.mark.parametrize(
+    "mark", [b"", b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0", b"\xff\xee\x00\x0eAdobe\0d\0\0\0\0\x01"]
+)
+@pytest.mark.parametrize("first", [0, 1, 82])
+def test_no_mark_converts_lossless_jpeg(
+    write_dicom: Write, encode: Encode, sector_cine: np.ndarray, mark: bytes, first: int
+) -> None:
+    """Neither JFIF nor Adobe markers nor the names of the components, which make YCbCr of other JPEG."""
+    (frame,) = encode(sector_cine[:1], "jpeg_lossless")
+    edited = bytearray(frame)
+    start, scan = frame.index(b"\xff\xc3") + 10, frame.index(b"\xff\xda") + 5
+    for k in range(3):
+        edited[start + 3 * k] = edited[scan + 2 * k] = first + k
+    coded = bytes(edited[:2]) + mark + bytes(edited[2:])
+    path = write_dicom(encapsulate([coded]), "RGB", "jpeg_lossless", SamplesPerPixel=3, **SIZE)
+    assert largest_error(path, sector_cine[:1]) == 0
+
+
 def test_jpeg_2000_with_and_without_the_colour_transform(write_dicom: Write, sector_cine: np.ndarray) -> None:
     from PIL import Image
 
