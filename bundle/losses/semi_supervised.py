@@ -54,7 +54,7 @@ class SemiSupervisedContrastiveLoss(nn.Module):
         """The loss as a scalar.
 
         Args:
-            outputs: of `ContrastiveNet`: ``Keys.PROJECTION`` (B, V, P) and, if it classifies, ``Keys.LOGITS``
+            outputs: of `ContrastiveHeads`: ``Keys.PROJECTION`` (B, V, P) and, if it classifies, ``Keys.LOGITS``
                 (B, V, K); V is 2, or more with extra negatives.
             targets: ``Keys.LABEL`` class indices, needed with logits, (B,) or, where the two views are of two videos,
                 (B, 2); optional ``Keys.VIDEO_ID`` and ``Keys.PATIENT_ID`` (B,) integer ids, ``Keys.PAIR_WEIGHT``

@@ -40,7 +40,8 @@ class PretextNet(nn.Module):
     """Images of one or several pretext tasks -> the outputs of all heads, in one dict.
 
     All images go through the encoder in one pass, whichever task they are for, so that batch normalisation sees them
-    together and a step of several tasks costs no more than their images.
+    together and a step of several tasks costs no more than their images. In training the images of every task must be
+    there; in evaluation those tasks are asked whose images are.
 
     Args:
         encoder: gives the representation of an image.
@@ -61,13 +62,15 @@ class PretextNet(nn.Module):
 
     def forward(self, images: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """One forward pass; ``images`` hold what each task reads, ``(B, ..., C, H, W)``."""
-        tasks: dict[str, Any] = dict(self.heads.items())
-        frames, batches = [], []
-        for name, reads in self.reads.items():
-            if reads not in images:
-                raise InputError(f"{name}: found no {reads} in the batch, found {', '.join(images) or 'nothing'}")
-            frames.append(tasks[name].frames(images[reads]))
-            batches.append(len(images[reads]))
+        missing = [name for name, reads in self.reads.items() if reads not in images]
+        if missing and (self.training or len(missing) == len(self.heads)):
+            raise InputError(
+                f"{missing[0]}: found no {self.reads[missing[0]]} in the batch, found "
+                f"{', '.join(images) or 'nothing'}; check the transforms"
+            )
+        tasks: dict[str, Any] = {name: heads for name, heads in self.heads.items() if name not in missing}
+        read = [images[self.reads[name]] for name in tasks]
+        frames = [heads.frames(part) for heads, part in zip(tasks.values(), read, strict=True)]
         sizes = {tuple(part.shape[1:]) for part in frames}
         channels = self.encoder.in_channels
         if len(sizes) > 1 or next(iter(sizes))[0] != channels:
@@ -78,6 +81,6 @@ class PretextNet(nn.Module):
             )
         features = self.encoder(torch.cat(frames)).split([len(part) for part in frames])
         outputs: dict[str, torch.Tensor] = {}
-        for heads, part, batch in zip(tasks.values(), features, batches, strict=True):
-            outputs |= heads(part, batch)
+        for heads, part, given in zip(tasks.values(), features, read, strict=True):
+            outputs |= heads(part, len(given))
         return outputs

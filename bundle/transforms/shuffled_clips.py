@@ -52,7 +52,7 @@ class RandShuffledClipd(MapTransform, Randomizable):
 
     After Jiao et al. (ISBI 2020, arXiv 2003.00105). A clip is drawn (`ClipSampling`), its frames are put into a random
     order (`FrameOrders`), and the shuffled clip is shown twice: as it is, and under one affine map for all its frames
-    (`ClipGeometry`). One sample serves both ways of combining the tasks, see `OrderGeometryNet`: *parallel* reads the
+    (`ClipGeometry`). One sample serves both ways of combining the tasks, see `OrderGeometryHeads`: *parallel* reads the
     order from the clip as it is, *sequential* from the transformed one.
 
     What would give the answers away without looking at tissue is removed, each frame of both clips on its own:

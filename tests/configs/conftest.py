@@ -60,12 +60,13 @@ def workflow() -> Callable[..., ConfigWorkflow]:
 
 @pytest.fixture(scope="session")
 def command_line() -> Callable[..., subprocess.CompletedProcess]:
-    """``command_line("train.yaml", cwd, **overrides)``: ``python -m monai.bundle run`` as a user types it."""
+    """``command_line("train.yaml", cwd, **overrides)``, one recipe or several: ``python -m monai.bundle run``."""
 
-    def run(config: str, cwd: Path, **overrides: Any) -> subprocess.CompletedProcess:
+    def run(config: str | tuple[str, ...], cwd: Path, **overrides: Any) -> subprocess.CompletedProcess:
+        paths = [str(ROOT / "configs" / name) for name in ((config,) if isinstance(config, str) else config)]
         given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
         return subprocess.run(
-            [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / "configs" / config), *given],
+            [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(paths), *given],
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -94,4 +94,4 @@ def test_gap_and_preset_are_checked(workflow, tiny):
 
 def test_no_patient_with_two_videos_is_said(workflow, tiny, caplog):
     workflow("train.yaml", **tiny, pair_preset="echoclr").parser.get_parsed_content("train#dataset")
-    assert "18 of 18 training patients have one video only" in caplog.text
+    assert "20 of 20 training patients have one video only" in caplog.text
