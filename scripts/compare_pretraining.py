@@ -34,7 +34,7 @@ class Cell:
     method: str
     seed: int
     folder: Path
-    config: str
+    configs: list[str]
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,13 +54,13 @@ def main() -> None:
         raise InputError(f"{args.plan}: two methods get the same folder; give them names that differ in letters")
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(lambda cell: _pretrain(cell, args.jobs), cells))
-    tables = []
+    tables = [pretext_table(cells)]
     for name, target in plan["targets"].items():
         chosen = [cell for cell in cells if cell.method in target.get("methods", plan["methods"])]
         _run(_probe_command(chosen, name, target, output, args.cache_dir))
         tables.append(f"## {name}\n\n{(output / name / 'table.md').read_text(encoding='utf-8')}")
     with written_beside(output / "tables.md") as path:
-        path.write_text("\n\n".join(tables), encoding="utf-8")
+        path.write_text("\n\n".join(table for table in tables if table), encoding="utf-8")
     print(f"all tables are in {output / 'tables.md'}")
 
 
@@ -69,7 +69,13 @@ def _cells(plan: dict[str, Any], output: Path, cache_dir: str) -> Iterator[Cell]
         for seed in method.get("seeds", [0]):
             overrides = {"cache_dir": cache_dir, **plan.get("overrides", {}), **method.get("overrides", {})}
             folder = output / f"{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}_seed{seed}"
-            yield Cell(name, seed, folder, method["config"], overrides)
+            yield Cell(name, seed, folder, _configs(method), overrides)
+
+
+def _configs(method: dict[str, Any]) -> list[str]:
+    """The recipe, or the recipes that are laid over each other."""
+    given = method["config"]
+    return [str(name) for name in given] if isinstance(given, list) else [str(given)]
 
 
 def _pretrain(cell: Cell, jobs: int) -> None:
@@ -82,7 +88,8 @@ def _pretrain(cell: Cell, jobs: int) -> None:
     overrides["resume"] = (cell.folder / "last.pt").exists()
     given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(ROOT / cell.config), *given]
+    files = [str(ROOT / name) for name in cell.configs]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files), *given]
     path = Path(f"{cell.folder}.log")
     with path.open("a", encoding="utf-8") as log:
         try:
@@ -97,7 +104,7 @@ def _pretrain(cell: Cell, jobs: int) -> None:
 def _keep_settings(cell: Cell) -> None:
     """Notes beside the cell what it is run with; a cell that was run with something else is not taken for done."""
     path = Path(f"{cell.folder}.json")
-    settings = json.dumps({"config": cell.config, **cell.overrides}, sort_keys=True, default=str)
+    settings = json.dumps({"configs": cell.configs, **cell.overrides}, sort_keys=True, default=str)
     if path.exists() and path.read_text(encoding="utf-8") != settings:
         raise InputError(
             f"{cell.folder} was run with other settings, see {path.name}; choose another --output-dir or remove it"
@@ -117,6 +124,63 @@ def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output:
         command += ["--datalist", str(cells[0].folder / "datalist.json")]
     command += ["--allow-leakage"] if target.get("allow_leakage") else []
     return command
+
+
+def pretext_table(cells: list[Cell]) -> str:
+    """What the runs say of the order and geometry of clips held back from them (``pretext.json``), as Markdown.
+
+    A line a method: the means over its seeds; "" if no run has such a report.
+    """
+    reports: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        path = cell.folder / "pretext.json"
+        if path.exists():
+            reports.setdefault(cell.method, []).append(json.loads(path.read_text(encoding="utf-8")))
+    if not reports:
+        return ""
+    names = list(dict.fromkeys(name for runs in reports.values() for run in runs for name in run.get("geometry", {})))
+    units = {
+        name: run["geometry"][name]["unit"]
+        for runs in reports.values()
+        for run in runs
+        for name in run.get("geometry", {})
+    }
+    lines = [
+        "## Order and geometry of held-back patients",
+        "",
+        "Order: share of moving clips told rightly, mean of the seeds, with the outermost bounds of their 95 % intervals "
+        "over patients. Geometry: mean absolute error (of predicting the mean).",
+        "",
+        "| method | seeds | clips | order | chance | " + " | ".join(f"{name}, {units[name]}" for name in names) + " |",
+        "|---" * (5 + len(names)) + "|",
+    ]
+    for method, runs in reports.items():
+        cellsof = [method, str(len(runs)), _clips(runs), *_order(runs), *(_geometry(runs, name) for name in names)]
+        lines.append("| " + " | ".join(cellsof) + " |")
+    return "\n".join(lines)
+
+
+def _clips(runs: list[dict[str, Any]]) -> str:
+    part = runs[0]["part"]
+    return f"{runs[0]['order']['moving']} moving of {runs[0]['order']['clips']}, {part}" if "order" in runs[0] else part
+
+
+def _order(runs: list[dict[str, Any]]) -> list[str]:
+    orders = [run["order"] for run in runs if run.get("order") and run["order"]["accuracy"] is not None]
+    if not orders:
+        return ["", ""]
+    told = [order["accuracy"] for order in orders]
+    mean = sum(one["value"] for one in told) / len(told)
+    low, high = min(one["low"] for one in told), max(one["high"] for one in told)
+    return [f"{mean:.2f} ({low:.2f} to {high:.2f})", f"{orders[0]['chance']:.2f}"]
+
+
+def _geometry(runs: list[dict[str, Any]], name: str) -> str:
+    errors = [run["geometry"][name] for run in runs if name in run.get("geometry", {})]
+    if not errors:
+        return ""
+    error, of_mean = (sum(one[key] for one in errors) / len(errors) for key in ("error", "of_mean"))
+    return f"{error:.2g} ({of_mean:.2g})"
 
 
 def _run(command: list[str], **how: Any) -> None:
@@ -143,8 +207,9 @@ def _read_plan(path: Path, data_root: Path) -> dict[str, Any]:
             if not isinstance(one, dict) or needed not in one:
                 raise InputError(f"{path}: {key} {name!r} is {one!r}: expected at least {needed!r}")
     for name, method in plan["methods"].items():
-        if not (ROOT / str(method["config"])).is_file():
-            raise InputError(f"{path}: methods {name!r}: no such recipe: {method['config']}: expected one of configs")
+        for config in _configs(method):
+            if not (ROOT / config).is_file():
+                raise InputError(f"{path}: methods {name!r}: no such recipe: {config}: expected one of configs")
     return plan
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def test_every_cell_is_run_once_and_judged(tmp_path):
         "overrides": {"dataset_dir": "{data}/phantom", "image_size": 32, "batch_size": 8, "max_epochs": 1},
         "methods": {
             "contrast": {"config": "configs/train.yaml", "seeds": [0, 1], "overrides": {"label_fraction": 0}},
-            "20 % labels": {"config": "configs/train.yaml"},
+            "20 % labels": {"config": ["configs/train.yaml"]},
         },
         "targets": {"phantom": {"dataset_dir": "{data}/phantom", "own_split": True}},
     }
@@ -56,3 +57,24 @@ def test_bad_plans_are_told_in_one_line(tmp_path):
     assert missing.returncode == 1 and missing.stderr.startswith("error:") and "no.yaml" in missing.stderr
     (tmp_path / "plan.yaml").write_text("methods: {}")
     assert "targets" in compare(tmp_path / "plan.yaml", tmp_path, tmp_path / "out").stderr
+
+
+def test_the_pretext_table_is_the_mean_of_the_seeds(tmp_path):
+    spec = importlib.util.spec_from_file_location("compare_pretraining", ROOT / "scripts" / "compare_pretraining.py")
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["compare_pretraining"] = script
+    spec.loader.exec_module(script)
+    cells = [
+        script.Cell(name, seed, tmp_path / f"{name}{seed}", []) for name in ("both", "contrast") for seed in (0, 1)
+    ]
+    assert script.pretext_table(cells) == ""
+    for cell, value in zip(cells[:2], (0.4, 0.6), strict=True):
+        cell.folder.mkdir()
+        accuracy = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        order = {"accuracy": accuracy, "chance": 1 / 12, "clips": 40, "moving": 30}
+        rotation = {"error": 10 * value, "of_mean": 15.0, "unit": "degrees"}
+        report = {"part": "testing", "order": order, "geometry": {"rotation": rotation}}
+        (cell.folder / "pretext.json").write_text(json.dumps(report))
+    *_, head, _, row = script.pretext_table(cells).split("\n")
+    assert head == "| method | seeds | clips | order | chance | rotation, degrees |"
+    assert row == "| both | 2 | 30 moving of 40, testing | 0.50 (0.30 to 0.70) | 0.08 | 5 (15) |"
