@@ -148,8 +148,8 @@ def pretext_table(cells: list[Cell]) -> str:
     lines = [
         "## Order and geometry of held-back patients",
         "",
-        "Order: share of moving clips told rightly, mean of the seeds, with the outermost bounds of their 95 % intervals "
-        "over patients. Geometry: mean absolute error (of predicting the mean).",
+        "Order: share of moving clips told rightly, mean of the seeds, with the outermost bounds of their intervals (95 %, "
+        "over patients). Geometry: mean absolute error (of predicting the mean).",
         "",
         "| method | seeds | clips | order | chance | " + " | ".join(f"{name}, {units[name]}" for name in names) + " |",
         "|---" * (5 + len(names)) + "|",
