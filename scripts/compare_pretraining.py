@@ -138,25 +138,22 @@ def pretext_table(cells: list[Cell]) -> str:
             reports.setdefault(cell.method, []).append(json.loads(path.read_text(encoding="utf-8")))
     if not reports:
         return ""
-    names = list(dict.fromkeys(name for runs in reports.values() for run in runs for name in run.get("geometry", {})))
-    units = {
-        name: run["geometry"][name]["unit"]
-        for runs in reports.values()
-        for run in runs
-        for name in run.get("geometry", {})
-    }
+    parameters = (one for runs in reports.values() for run in runs for one in run.get("geometry", {}).items())
+    units = {name: one["unit"] for name, one in parameters}
     lines = [
         "## Order and geometry of held-back patients",
         "",
-        "Order: share of moving clips told rightly, mean of the seeds, with the outermost bounds of their intervals (95 %, "
-        "over patients). Geometry: mean absolute error (of predicting the mean).",
+        "Order: share of moving clips told rightly, mean of the seeds, with the outermost bounds of their intervals "
+        "(95 %, over patients). Geometry: mean absolute error (of predicting the mean).",
         "",
-        "| method | seeds | clips | order | chance | " + " | ".join(f"{name}, {units[name]}" for name in names) + " |",
-        "|---" * (5 + len(names)) + "|",
+        "| method | seeds | clips | order | chance | "
+        + " | ".join(f"{name}, {unit}" for name, unit in units.items())
+        + " |",
+        "|---" * (5 + len(units)) + "|",
     ]
     for method, runs in reports.items():
-        cellsof = [method, str(len(runs)), _clips(runs), *_order(runs), *(_geometry(runs, name) for name in names)]
-        lines.append("| " + " | ".join(cellsof) + " |")
+        row = [method, str(len(runs)), _clips(runs), *_order(runs), *(_geometry(runs, name) for name in units)]
+        lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
