@@ -83,10 +83,9 @@ def _of_order(metric: OrderAccuracy) -> dict[str, Any]:
 
 
 def _of_geometry(metric: GeometryErrors) -> dict[str, Any]:
-    figures = metric.compute()
+    of_mean = metric.errors_of_mean()
     return {
-        name: {"error": figures[name], "of_mean": figures[name] / figures[f"{name}_of_mean"], "unit": UNITS[name]}
-        for name in metric.geometry.names
+        name: {"error": error, "of_mean": of_mean[name], "unit": UNITS[name]} for name, error in metric.errors().items()
     }
 
 

@@ -90,9 +90,9 @@ class OrderAccuracy(PretextMetric):
 class GeometryErrors(PretextMetric):
     """Mean absolute error of each parameter, in degrees, percent or pixels, and relative to predicting the mean.
 
-    Figures: one a parameter (``rotation``, ...), the same with ``_of_mean`` (1 is what predicting the mean of the
-    distribution gives, on the same clips), and under the metric's own name the mean of the latter. The error of a flip
-    is the share told wrongly.
+    Figures: one a parameter (``rotation``, ...), and under the metric's own name the mean over parameters of the error
+    relative to that of predicting the mean of the distribution on the same clips: 1 is what no learning gives. The
+    error of a flip is the share told wrongly.
 
     Args:
         geometry: as in the transform.
@@ -117,11 +117,17 @@ class GeometryErrors(PretextMetric):
     def compute(self) -> dict[str, float]:
         if not self._labels:
             return {}
-        found, label = torch.cat(self._found), torch.cat(self._labels)
-        errors, of_mean = self._errors(found, label), self._errors(torch.zeros_like(label), label)
-        relative = {name: errors[name] / max(of_mean[name], 1e-12) for name in errors}
-        figures = {"": sum(relative.values()) / len(relative), **errors}
-        return figures | {f"{name}_of_mean": value for name, value in relative.items()}
+        errors, of_mean = self.errors(), self.errors_of_mean()
+        return {"": sum(errors[name] / max(of_mean[name], 1e-12) for name in errors) / len(errors), **errors}
+
+    def errors(self) -> dict[str, float]:
+        """The error of each parameter."""
+        return self._errors(torch.cat(self._found), torch.cat(self._labels))
+
+    def errors_of_mean(self) -> dict[str, float]:
+        """What predicting the mean gives on the same clips."""
+        label = torch.cat(self._labels)
+        return self._errors(torch.zeros_like(label), label)
 
     def _errors(self, found: torch.Tensor, label: torch.Tensor) -> dict[str, float]:
         told, true = self.geometry.values(found), self.geometry.values(label)

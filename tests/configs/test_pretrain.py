@@ -52,13 +52,13 @@ def test_order_and_geometry_write_all_they_promise(workflow, tiny):
 
     row = last_row(tiny)
     assert row["loss"] == pytest.approx(row["order"] + row["geometry"], rel=1e-3)
-    assert row["val_order_accuracy_chance"] == pytest.approx(1 / 12) and 0 < row["moving"] <= 1
-    assert {"val_order_accuracy", "val_geometry_error_shift_x", "knn", "order_accuracy"} <= row.keys()
+    assert row["val_order_chance"] == pytest.approx(1 / 12) and 0 < row["moving"] <= 1
+    assert {"val_order", "val_geometry_shift_x", "knn", "order_accuracy"} <= row.keys()
     _, info = load_encoder(folder / "encoder.safetensors")
     assert info["trained"]["method"] == "order + geometry, parallel" and info["image_size"] == 32
 
 
-COLUMNS = {"order": "val_order_accuracy_moving", "geometry": "val_geometry_error", "contrast": "contrast_accuracy"}
+COLUMNS = {"order": "val_order_moving", "geometry": "val_geometry", "contrast": "contrast_accuracy"}
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_any_task_can_be_left_out(tasks, more, workflow, tiny):
     parts = sum(row[task] for task in tasks) + 0.2 * row.get("label", 0)
     assert row["loss"] == pytest.approx(parts, rel=1e-3)
     if "merge_reversal" in more:
-        assert row["val_order_accuracy_chance"] == pytest.approx(1 / 24)
+        assert row["val_order_chance"] == pytest.approx(1 / 24)
     if "flip" in more:
-        assert {"val_geometry_error_scale_x", "val_geometry_error_flip"} <= row.keys()
+        assert {"val_geometry_scale_x", "val_geometry_flip"} <= row.keys()
 
 
 def test_no_task_is_refused(workflow, tiny):
