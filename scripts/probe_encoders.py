@@ -19,14 +19,17 @@ import torch
 
 from bundle.data import (
     CineDataset,
+    Datalist,
     Fingerprint,
     FrameCache,
     by_fold,
     check_leakage,
     datalist_content,
+    datalist_of,
     describe_transform,
     fingerprints,
     gallery_and_query,
+    is_written,
     load_datalist,
     read_training_clips,
     records_from_table,
@@ -78,12 +81,18 @@ def main() -> None:
     args = _parse()
     output = made_folder(args.output_dir)
     jobs = list(_jobs(args))
-    class_names, records = _items(args, output)
+    datalist = _datalist(args)
+    kept = output / "datalist.json"
+    if not args.datalist:
+        is_written(kept, datalist.content)  # another one ends it here
+    class_names, records = datalist.labels, _items(datalist)
     caches = {
         size: FrameCache(args.cache_dir, preprocessing(size)) for size in sorted({job.image_size for job in jobs})
     }
     records, left_out = _readable(records, caches)
     _check_leakage(jobs, records, caches, args)
+    if not args.datalist:
+        write_datalist(kept, datalist.content)
     about = _about(args, records, class_names, left_out)
     # what was judged before stays in the file, also when this run stops half way
     runs = {run["key"]: run for run in _read_runs(output / "results.json")}
@@ -138,28 +147,30 @@ def _trained_job(text: str) -> tuple[Job, bool]:
     return Job(name, str(file), digest, size, info["normalisation"], trained, clips=clips), bool(equals)
 
 
-def _items(args: argparse.Namespace, output: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """The class names and the labelled clips; the datalist that was used is kept beside the results."""
+def _datalist(args: argparse.Namespace) -> Datalist:
+    """The datalist that is named, or one of the labelled rows of the table that have a fold."""
     if args.datalist:
-        datalist = load_datalist(args.datalist, args.dataset_dir, allow_leakage=args.allow_leakage)
-    else:
-        table = Path(args.dataset_dir) / "labels.csv"
-        records = records_from_table(
-            table,
-            label_column=args.label_column,
-            patient_column=args.group_column,
-            fold_column=args.fold_column,
-            where=dict(args.where),
-        )
-        records = [record for record in records if record.get(Keys.LABEL) and Keys.FOLD in record]
-        if not records:
-            raise InputError(f"{table}: no chosen row has a label and a fold; fill the fold column or name another")
-        content = datalist_content({"training": records}, name=Path(args.dataset_dir).resolve().name)
-        write_datalist(output / "datalist.json", content)
-        datalist = load_datalist(output / "datalist.json", args.dataset_dir)
+        return load_datalist(args.datalist, args.dataset_dir, allow_leakage=args.allow_leakage)
+    table = Path(args.dataset_dir) / "labels.csv"
+    records = records_from_table(
+        table,
+        label_column=args.label_column,
+        patient_column=args.group_column,
+        fold_column=args.fold_column,
+        where=dict(args.where),
+    )
+    records = [record for record in records if record.get(Keys.LABEL) and Keys.FOLD in record]
+    if not records:
+        raise InputError(f"{table}: no chosen row has a label and a fold; fill the fold column or name another")
+    content = datalist_content({"training": records}, name=Path(args.dataset_dir).resolve().name)
+    return datalist_of(content, table, args.dataset_dir)
+
+
+def _items(datalist: Datalist) -> list[dict[str, Any]]:
+    """The labelled clips."""
     if datalist.testing:
-        return datalist.labels, probe_records(gallery_and_query(datalist.training, datalist.testing))
-    return datalist.labels, probe_records([*datalist.training, *datalist.validation])
+        return probe_records(gallery_and_query(datalist.training, datalist.testing))
+    return probe_records([*datalist.training, *datalist.validation])
 
 
 def _readable(records: list[dict[str, Any]], caches: dict[int, FrameCache]) -> tuple[list[dict[str, Any]], list[str]]:
