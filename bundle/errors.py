@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 
 _IN_WORKER = re.compile(r"\nOriginal Traceback [\s\S]*?^(?:\w+\.)*InputError: (.*)$", re.MULTILINE)
@@ -28,25 +29,39 @@ def input_error_in(error: BaseException | None) -> InputError | None:
     ``__context__`` down to our own error. Of an error in a worker process of a data loader only the printed traceback
     comes back; there our own is looked for by its name.
     """
+    for behind in _chain(error):
+        if told := _IN_WORKER.search(str(behind)):
+            return InputError(told[1])
+        if isinstance(behind, InputError):
+            return behind
+    return None
+
+
+def _closed_file_in(error: BaseException | None) -> InputError | None:
+    """The file behind ``error`` that the system does not let one use, wherever that came to light."""
+    for behind in _chain(error):
+        if isinstance(behind, PermissionError) and behind.filename is not None:
+            return InputError(f"{behind.filename}: {behind.strerror}: expected a file or folder one may use; allow it")
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if told := _IN_WORKER.search(str(error)):
-            return InputError(told[1])
-        if isinstance(error, InputError):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
 
 
 def show_input_errors_plainly() -> None:
     """From now on an uncaught `InputError` ends the program with one line on stderr and exit status 1.
 
-    Any other error keeps its traceback. Configs call this in ``initialize``.
+    So does a file or folder for which the permission is missing. Any other error keeps its traceback. Configs call this
+    in ``initialize``.
     """
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        found = input_error_in(error)
+        found = input_error_in(error) or _closed_file_in(error)
         if found is None:
             sys.__excepthook__(kind, error, trace)
         else:

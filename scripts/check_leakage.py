@@ -29,10 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = [record for part in parts.values() for record in part]
     skipped = {path for path, _ in cache.fill(records).skipped}
     readable = {name: [r for r in part if r[Keys.IMAGE] not in skipped] for name, part in parts.items()}
+    readable = _with_clips(readable, args)
     leaks = find_leaks(fingerprints(readable, cache), args.bits)
     write_leaks(leaks, cache, args.output_dir)
     table, picture = (Path(args.output_dir) / name for name in LEAKAGE_FILES)
-    compared = f"{len(records) - len(skipped)} clips in {len(parts)} parts"
+    compared = f"{len(records) - len(skipped)} clips in {len(readable)} parts"
     if not leaks:
         print(f"{compared}: nothing is shared; {table}")
         return 0
@@ -53,6 +54,10 @@ def _parts(args: argparse.Namespace) -> Parts:
             members = _read(Path(text), args).values()
             name = text if Path(text).resolve().name in parts else Path(text).resolve().name
             parts[name] = [record for part in members for record in part]
+    return _with_clips(parts, args)
+
+
+def _with_clips(parts: Parts, args: argparse.Namespace) -> Parts:
     parts = {name: records for name, records in parts.items() if records}
     if len(parts) < 2:
         raise InputError(f"{args.data[0]}: {len(parts)} part with clips: expected at least two to compare")

@@ -40,18 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"{folder}: no such folder: expected the data folder")
     fold_column = args.fold_column or (None if args.parts or args.folds else preset.fold_column)
     records = _read(folder, args, preset, fold_column)
-    seed: int | None = args.seed
-    if args.folds or fold_column:
-        if args.folds:
-            records = split_folds(records, args.folds, args.seed)
-        else:
-            records, seed = _with_fold(records, folder, fold_column), None
-        check_disjoint(by_fold(records))
-        parts = {"training": records}
-    else:
-        shares = args.parts or preset.parts
-        parts = split_parts(records, dict(zip(PARTS, shares, strict=True)) if shares else None, args.seed)
-        check_disjoint(parts)
+    try:
+        parts, seed = _split(records, args, preset, fold_column)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
     description = f"{preset.about}; licence: {preset.licence}" if args.preset else None
     content = datalist_content(
         parts, name=folder.resolve().name, description=description, seed=seed, classes=preset.classes
@@ -60,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_datalist(output, content, overwrite=args.overwrite)
     if description:
         print(f"{preset.name}: {description}")
-    print(summary(by_fold(records) if len(parts) == 1 else parts, content["labels"]))
+    print(summary(by_fold(parts["training"]) if args.folds or fold_column else parts, content["labels"]))
     print(f"written to {output}")
 
 
@@ -119,10 +111,24 @@ def _read(folder: Path, args: argparse.Namespace, preset: Preset, fold_column: s
     )
 
 
-def _with_fold(records: list[dict[str, Any]], folder: Path, column: str) -> list[dict[str, Any]]:
+def _split(
+    records: list[dict[str, Any]], args: argparse.Namespace, preset: Preset, fold_column: str | None
+) -> tuple[dict[str, list[dict[str, Any]]], int | None]:
+    """The records of each part and the seed if one was used; folds are all in training."""
+    if args.folds or fold_column:
+        folded = split_folds(records, args.folds, args.seed) if args.folds else _with_fold(records, fold_column)
+        check_disjoint(by_fold(folded))
+        return {"training": folded}, args.seed if args.folds else None
+    shares = args.parts or preset.parts
+    parts = split_parts(records, dict(zip(PARTS, shares, strict=True)) if shares else None, args.seed)
+    check_disjoint(parts)
+    return parts, args.seed
+
+
+def _with_fold(records: list[dict[str, Any]], column: str | None) -> list[dict[str, Any]]:
     kept = [record for record in records if Keys.FOLD in record]
     if not kept:
-        raise InputError(f"{folder / 'labels.csv'}: column {column!r} is blank throughout: expected folds")
+        raise InputError(f"labels.csv: column {column!r} is blank throughout: expected folds")
     if len(kept) < len(records):
         logging.warning("%d of %d items have no fold and are left out", len(records) - len(kept), len(records))
     return kept

@@ -84,7 +84,7 @@ def _chosen(entries: Sequence[Entry], args: argparse.Namespace) -> list[Entry]:
         return chosen
     if args.settings not in {entry.settings for entry in entries}:
         known = ", ".join(sorted({entry.settings for entry in entries})) or "none"
-        raise InputError(f"settings {args.settings!r}: no entries have these: expected one of {known}")
+        raise InputError(f"{args.cache_dir}: no entries of settings {args.settings!r}: expected one of {known}")
     return [entry for entry in chosen if entry.settings == args.settings]
 
 

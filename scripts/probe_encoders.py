@@ -19,19 +19,25 @@ import torch
 
 from bundle.data import (
     CineDataset,
+    Datalist,
     Fingerprint,
     FrameCache,
+    Leak,
     by_fold,
     check_leakage,
     datalist_content,
+    datalist_of,
     describe_transform,
     fingerprints,
     gallery_and_query,
+    is_written,
     load_datalist,
     read_training_clips,
     records_from_table,
     write_datalist,
+    write_leaks,
 )
+from bundle.data.leakage import LEAKAGE_FILES
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
@@ -78,12 +84,16 @@ def main() -> None:
     args = _parse()
     output = made_folder(args.output_dir)
     jobs = list(_jobs(args))
-    class_names, records = _items(args, output)
+    datalist = _datalist(args)
+    kept = output / "datalist.json"
+    if not args.datalist:
+        is_written(kept, datalist.content)  # another one ends it here
+    class_names, records = datalist.labels, _items(datalist)
     caches = {
         size: FrameCache(args.cache_dir, preprocessing(size)) for size in sorted({job.image_size for job in jobs})
     }
     records, left_out = _readable(records, caches)
-    _check_leakage(jobs, records, caches, args)
+    leaks = _check_leakage(jobs, records, caches, args)
     about = _about(args, records, class_names, left_out)
     # what was judged before stays in the file, also when this run stops half way
     runs = {run["key"]: run for run in _read_runs(output / "results.json")}
@@ -91,13 +101,16 @@ def main() -> None:
     for job in jobs:
         key = _key(job, caches[job.image_size], records, class_names)
         known = key in runs
-        run = runs[key] if known else _judge(job, caches[job.image_size], records, class_names, args.device)
+        run = runs[key] if known else _judge(job, caches[job.image_size], records, class_names, args)
         runs[key] = {**run, "key": key, "name": job.name}
         asked += [key] if key not in asked else []
         scores = ", ".join(f"{kind} {probe['per_clip']:.2f}" for kind, probe in runs[key]["probes"].items())
         logger.info(f"{job.title}: balanced accuracy per clip {scores}{' (judged before)' if known else ''}")
         figures = _figures([runs[key] for key in asked])
+        if not args.datalist:
+            write_datalist(kept, datalist.content)
         _write(output, {"figures": figures, "data": about, "runs": list(runs.values())})
+    _keep_leaks(leaks, caches, output)
     print((output / "table.md").read_text(encoding="utf-8"))
 
 
@@ -138,28 +151,30 @@ def _trained_job(text: str) -> tuple[Job, bool]:
     return Job(name, str(file), digest, size, info["normalisation"], trained, clips=clips), bool(equals)
 
 
-def _items(args: argparse.Namespace, output: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """The class names and the labelled clips; the datalist that was used is kept beside the results."""
+def _datalist(args: argparse.Namespace) -> Datalist:
+    """The datalist that is named, or one of the labelled rows of the table that have a fold."""
     if args.datalist:
-        datalist = load_datalist(args.datalist, args.dataset_dir, allow_leakage=args.allow_leakage)
-    else:
-        table = Path(args.dataset_dir) / "labels.csv"
-        records = records_from_table(
-            table,
-            label_column=args.label_column,
-            patient_column=args.group_column,
-            fold_column=args.fold_column,
-            where=dict(args.where),
-        )
-        records = [record for record in records if record.get(Keys.LABEL) and Keys.FOLD in record]
-        if not records:
-            raise InputError(f"{table}: no chosen row has a label and a fold; fill the fold column or name another")
-        content = datalist_content({"training": records}, name=Path(args.dataset_dir).resolve().name)
-        write_datalist(output / "datalist.json", content)
-        datalist = load_datalist(output / "datalist.json", args.dataset_dir)
+        return load_datalist(args.datalist, args.dataset_dir, allow_leakage=args.allow_leakage)
+    table = Path(args.dataset_dir) / "labels.csv"
+    records = records_from_table(
+        table,
+        label_column=args.label_column,
+        patient_column=args.group_column,
+        fold_column=args.fold_column,
+        where=dict(args.where),
+    )
+    records = [record for record in records if record.get(Keys.LABEL) and Keys.FOLD in record]
+    if not records:
+        raise InputError(f"{table}: no chosen row has a label and a fold; fill the fold column or name another")
+    content = datalist_content({"training": records}, name=Path(args.dataset_dir).resolve().name)
+    return datalist_of(content, table, args.dataset_dir)
+
+
+def _items(datalist: Datalist) -> list[dict[str, Any]]:
+    """The labelled clips."""
     if datalist.testing:
-        return datalist.labels, probe_records(gallery_and_query(datalist.training, datalist.testing))
-    return datalist.labels, probe_records([*datalist.training, *datalist.validation])
+        return probe_records(gallery_and_query(datalist.training, datalist.testing))
+    return probe_records([*datalist.training, *datalist.validation])
 
 
 def _readable(records: list[dict[str, Any]], caches: dict[int, FrameCache]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -171,15 +186,18 @@ def _readable(records: list[dict[str, Any]], caches: dict[int, FrameCache]) -> t
 
 def _check_leakage(
     jobs: list[Job], records: list[dict[str, Any]], caches: dict[int, FrameCache], args: argparse.Namespace
-) -> None:
-    """Nothing is shared between what a probe is fitted on and judged on, nor between the latter and a pretraining."""
+) -> list[Leak]:
+    """Nothing is shared between what a probe is fitted on and judged on, nor between the latter and a pretraining.
+
+    Gives back what is, when that is allowed.
+    """
     cache = next(iter(caches.values()))
     if any(Keys.PART in record for record in records):
         parts = {part: [record for record in records if record[Keys.PART] == part] for part in (GALLERY, QUERY)}
     else:
         parts = by_fold(records)
     known = fingerprints(parts, cache)
-    check_leakage(known, cache, args.output_dir, args.allow_leakage)
+    leaks = check_leakage(known, cache, args.output_dir, args.allow_leakage)
     judged = known.get(QUERY) or [clip for part in known.values() for clip in part]
     checked = []
     for job in jobs:
@@ -192,17 +210,30 @@ def _check_leakage(
         elif job.clips and (ids := {(clip.patient_id, clip.content) for clip in job.clips}) not in checked:
             checked.append(ids)  # seeds and methods share their clips
             parts = {f"the pretraining of {job.title}": job.clips, "the clips to judge": judged}
-            check_leakage(parts, cache, args.output_dir, args.allow_leakage)
+            leaks += check_leakage(parts, cache, args.output_dir, args.allow_leakage)
+    return leaks
+
+
+def _keep_leaks(leaks: list[Leak], caches: dict[int, FrameCache], output: Path) -> None:
+    """Beside the results lies what was allowed to leak, and nothing of a run that was stopped."""
+    if leaks:
+        write_leaks(leaks, next(iter(caches.values())), output)
+    else:
+        for name in LEAKAGE_FILES:
+            (output / name).unlink(missing_ok=True)
 
 
 def _judge(
-    job: Job, cache: FrameCache, records: list[dict[str, Any]], class_names: list[str], device: str
+    job: Job, cache: FrameCache, records: list[dict[str, Any]], class_names: list[str], args: argparse.Namespace
 ) -> dict[str, Any]:
     started = time.perf_counter()
     clips = CineDataset(records, cache, EvenFramesd(n_frames=N_FRAMES, mean=0.0, std=1.0))
-    features = embed_clips(job.encoder(), clips, job.normalisation, device)
+    features = embed_clips(job.encoder(), clips, job.normalisation, args.device)
     embedded = time.perf_counter()
-    probes = probe_features(features, records, class_names)
+    try:
+        probes = probe_features(features, records, class_names)
+    except InputError as error:
+        raise InputError(f"{args.datalist or args.dataset_dir}: {error}") from error
     return {
         **{key: value for key, value in asdict(replace(job, clips=None)).items() if key != "clips"},
         "feature_dim": features[0].shape[1],

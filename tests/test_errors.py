@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
+import sys
+
 import pytest
 from monai.data import DataLoader, Dataset
 
-from bundle.errors import InputError, input_error_in
+from bundle.errors import InputError, input_error_in, show_input_errors_plainly
 
 SAID = "a.dcm: found nothing, expected a clip; copy it again"
 
@@ -27,3 +30,15 @@ def test_other_errors_are_not_taken_for_ours() -> None:
     assert input_error_in(RuntimeError("Original Traceback (most recent call last):\nValueError: x")) is None
     assert input_error_in(KeyError("x")) is None
     assert input_error_in(None) is None
+
+
+def test_a_closed_file_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    show_input_errors_plainly()
+    for error in (PermissionError(errno.EACCES, "Permission denied", "/clips"), PermissionError("no file in it")):
+        wrapped = RuntimeError("applying transform")
+        wrapped.__cause__ = error
+        sys.excepthook(RuntimeError, wrapped, None)
+    plain, *traced = capsys.readouterr().err.splitlines()
+    assert plain == "error: /clips: Permission denied: expected a file or folder one may use; allow it"
+    assert traced[-1] == "RuntimeError: applying transform"

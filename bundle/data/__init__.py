@@ -8,6 +8,8 @@ from .clips import gallery_and_query as gallery_and_query
 from .clips import keep_readable as keep_readable
 from .datalist import Datalist as Datalist
 from .datalist import datalist_content as datalist_content
+from .datalist import datalist_of as datalist_of
+from .datalist import is_written as is_written
 from .datalist import load_datalist as load_datalist
 from .datalist import open_datalist as open_datalist
 from .datalist import write_datalist as write_datalist

@@ -77,17 +77,28 @@ def write_datalist(path: str | os.PathLike[str], content: Mapping[str, Any], *, 
         InputError: the file holds something else and ``overwrite`` is not set, or cannot be written.
     """
     path = Path(path)
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    try:
-        if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
-            return
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: there already with other content: choose another place, or ask to overwrite it")
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    if not overwrite and is_written(path, content):
+        return
     made_folder(path.parent)
     with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(_as_text(content), encoding="utf-8")
+
+
+def is_written(path: str | os.PathLike[str], content: Mapping[str, Any]) -> bool:
+    """Whether `write_datalist` has written this content there.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            return False
+        if path.read_text(encoding="utf-8", errors="replace") == _as_text(content):
+            return True
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    raise InputError(f"{path}: there already with other content: choose another place, or ask to overwrite it")
 
 
 def load_datalist(
@@ -102,6 +113,13 @@ def load_datalist(
             not there or is listed twice, or two parts share a file, video or patient.
     """
     return _resolve(_read_content(Path(path)), Path(path), _existing_folder(dataset_dir), allow_leakage)
+
+
+def datalist_of(
+    content: Mapping[str, Any], source: str | os.PathLike[str], dataset_dir: str | os.PathLike[str]
+) -> Datalist:
+    """What `load_datalist` gives, of a content that is in no file yet; errors name ``source``."""
+    return _resolve(content, Path(source), _existing_folder(dataset_dir), allow_leakage=False)
 
 
 def open_datalist(
@@ -156,6 +174,10 @@ def open_datalist(
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
     return opened
+
+
+def _as_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def _existing_folder(dataset_dir: str | os.PathLike[str]) -> Path:

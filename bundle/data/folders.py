@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..keys import Keys
+from ..readers.cine import known_by_content
 from ..readers.stills import IMAGE_SUFFIXES
 from .dicom_study import OF_STUDY, Instance, read_study_folder
 from .records import Record, log_unknown_patients, make_record
@@ -36,8 +37,9 @@ def records_from_folder(
 
     DICOM files without a suffix are known by their preamble. A folder whose own readable files are two or more
     images numbered in sequence (``0007.png``, ``0008.png``, ...) is one cine; other images are stills. Hidden files
-    are left out, and so are empty ones and broken links, which the log names. Patients and labels are unknown unless
-    the first folder level is said to hold them, or DICOM headers name the patient.
+    are left out; so are empty ones, broken links, what is called DICOM and is nothing of the kind, and folders that may
+    not be read, all of which the log names. Patients and labels are unknown unless the first folder level is said to
+    hold them, or DICOM headers name the patient.
 
     Of the DICOM files those that hold ultrasound are taken (`read_study_folder`), and the log counts what is left out.
     Their records have pseudonyms of what the header says (`Instance`): ``video_id`` of the SOP instance,
@@ -57,7 +59,9 @@ def records_from_folder(
         raise InputError(f"{root}: no such folder: expected a folder of clips")
     items, left_out = _items_below(root)
     for path, reason in left_out:
-        logger.warning("left out: %s: found %s, expected an ultrasound clip; copy it again", path, reason)
+        logger.warning(
+            "left out: %s: found %s, expected an ultrasound clip; copy it again or take it away", path, reason
+        )
     study = read_study_folder(root, [item for item in items if _may_be_dicom(item)], salt)
     if study.skipped:
         logger.info("%s: of the DICOM files skipped %s", root, study.summary())
@@ -82,7 +86,10 @@ def records_from_folder(
         found = [f"DICOM files that are skipped ({study.summary()})"] if study.skipped else []
         found += [f"{path.name}, {reason}" for path, reason in left_out[:1]]
         but = f" but {' and '.join(found)}" if found else ""
-        raise InputError(f"{root}: nothing to read{but}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it")
+        raise InputError(
+            f"{root}: nothing to read{but}: expected clips ({' '.join(CLIP_SUFFIXES)}) or images below it; "
+            "copy them again, or name another folder"
+        )
     log_unknown_patients(root, records)
     without = sum(f"/{OF_STUDY}" in record[Keys.PATIENT_ID] for record in records)
     if without:
@@ -116,7 +123,11 @@ def _items_below(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     items: list[Path] = []
     left_out: list[tuple[Path, str]] = []
     cines = 0
-    for place, folders, names in os.walk(root):
+
+    def closed(error: OSError) -> None:
+        left_out.append((Path(error.filename), f"a folder that cannot be read ({error.strerror})"))
+
+    for place, folders, names in os.walk(root, onerror=closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         names = sorted(name for name in names if not name.startswith("."))
         images = [name for name in names if name.lower().endswith(tuple(IMAGE_SUFFIXES))]
@@ -139,7 +150,11 @@ def _nothing_in(path: Path) -> str:
     """Why a name in a folder is no file that holds something; empty if it is one."""
     if not path.is_file():
         return "a pipe or device" if path.exists() else "a link that leads nowhere"
-    return "" if path.stat().st_size else "an empty file (0 bytes)"
+    if not path.stat().st_size:
+        return "an empty file (0 bytes)"
+    if path.name.lower().endswith(DICOM_SUFFIXES) and not known_by_content(path):
+        return "no DICOM header"
+    return ""
 
 
 def _is_clip(path: Path) -> bool:

@@ -206,7 +206,8 @@ class FrameCache:
         try:
             content = self._digests.digest(path)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}): expected a clip") from error
+            where = error.filename or path  # one frame of a folder
+            raise InputError(f"{where}: cannot be read ({error.strerror}): expected a clip") from error
         return entry_path(self.cache_dir, content, self._settings)
 
     def _entry_in_use(self, record: Mapping[str, Any]) -> str:

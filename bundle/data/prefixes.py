@@ -57,7 +57,11 @@ def records_by_prefix(folder: str | os.PathLike[str], classes: Mapping[str, str]
 
 def _videos_below(root: Path) -> Iterator[tuple[str, list[str]]]:
     """Relative path of each video, in order, with the names its class may stand in, the nearest first."""
-    for place, folders, files in os.walk(root):
+
+    def closed(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}): expected a folder of videos") from error
+
+    for place, folders, files in os.walk(root, onerror=closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = sorted(name for name in files if not name.startswith("."))
         within = Path(place).relative_to(root)

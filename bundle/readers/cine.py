@@ -99,6 +99,18 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axi
         ) from error
 
 
+def known_by_content(path: Path) -> bool:
+    """Whether the first bytes of a file say which of the formats it is; True too for one that cannot be opened.
+
+    A DICOM file does say so: what is only called one is none. (Some videos do not.)
+    """
+    try:
+        with path.open("rb") as file:
+            return _backend_by_content(path, file.read(512)) is not None
+    except (OSError, InputError):
+        return True  # reading it will tell why
+
+
 def _backend_of(path: Path) -> Backend:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise InputError(f"{path}: found a pipe or device, expected an ultrasound clip; leave it out")
@@ -111,6 +123,18 @@ def _backend_of(path: Path) -> Backend:
         ) from error
     if not head:
         raise InputError(f"{path}: found an empty file (0 bytes), expected an ultrasound clip; copy it again")
+    if (backend := _backend_by_content(path, head)) is not None:
+        return backend
+    suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    raise InputError(
+        f"{path}: found a file of unknown kind, expected DICOM, video, MetaImage, NRRD, NIfTI, an image, a .npy array "
+        "or a folder of images; convert it to one of these"
+    )
+
+
+def _backend_by_content(path: Path, head: bytes) -> Backend | None:
     if head[:2] == b"\x1f\x8b":  # gzip: look inside
         head = _unzipped_start(path)
     for offset, mark, backend in _STARTS:
@@ -120,13 +144,7 @@ def _backend_of(path: Path) -> Backend:
         return read_dicom  # written without the preamble: starts with a low element of group 0002 or 0008
     if head.lstrip().startswith((b"ObjectType", b"NDims")):
         return read_sequence
-    suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
-    if suffix in _SUFFIXES:
-        return _SUFFIXES[suffix]
-    raise InputError(
-        f"{path}: found a file of unknown kind, expected DICOM, video, MetaImage, NRRD, NIfTI, an image, a .npy array "
-        "or a folder of images; convert it to one of these"
-    )
+    return None
 
 
 def _unzipped_start(path: Path) -> bytes:

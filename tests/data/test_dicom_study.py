@@ -145,12 +145,13 @@ def test_the_dicomdir_decides(disc: Path, caplog: pytest.LogCaptureFixture) -> N
     all_of_it = records_from_folder(disc)
     write(disc / "viewer" / "demo.dcm", 9, 9, 9, **BOB)
     (disc / "clip.mp4").write_bytes(b"0")
-    (disc / "notes.dcm").write_text("not DICOM, so the reader shall say so")
+    (disc / "notes.dcm").write_text("not DICOM")
     gone = disc / all_of_it[0]["image"]
     gone.unlink()
     with caplog.at_level(logging.INFO):
         records = records_from_folder(disc)
-    assert [r["image"] for r in records if "study" not in r] == ["clip.mp4", "notes.dcm"]
+    assert [r["image"] for r in records if "study" not in r] == ["clip.mp4"]
+    assert "notes.dcm: found no DICOM header" in caplog.text
     assert [r for r in records if "study" in r] == [r for r in all_of_it if r["image"] != all_of_it[0]["image"]]
     assert "1 not in the DICOMDIR" in caplog.text
     assert f"names 6 files of which 1 are not there: {gone.relative_to(disc).as_posix()}" in caplog.text

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bundle.data import records_from_folder
 from bundle.data.folders import numbered_in_sequence
+from bundle.data.prefixes import records_by_prefix
 from bundle.errors import InputError
 
 
@@ -66,6 +69,7 @@ def test_first_level_is_taken_only_when_asked(tmp_path: Path) -> None:
 
 def test_what_cannot_be_a_clip_is_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.dcm").write_text("no DICOM file")
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     os.mkfifo(tmp_path / "pipe")  # looking into it for a preamble would never end
@@ -79,7 +83,33 @@ def test_what_cannot_be_a_clip_is_named_and_left_out(tmp_path: Path, caplog: pyt
     assert [record["image"] for record in records_from_folder(tmp_path)] == ["cine", "clip.mp4"]
     for name, said in (("empty", "an empty file"), ("loop", "a link that leads nowhere"), ("pipe", "a pipe or device")):
         assert f"left out: {tmp_path / name}.mp4: found {said}" in caplog.text
-    assert caplog.text.count("left out") == 3
+    assert f"left out: {tmp_path / 'text.dcm'}: found no DICOM header, expected" in caplog.text
+    assert caplog.text.count("left out") == 4
+
+
+def test_a_picture_called_dicom_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "still.dcm").write_bytes(b"\x89PNG")
+    assert [record["image"] for record in records_from_folder(tmp_path)] == ["still.dcm"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_bytes(b"0")
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:  # permissions do not stop root
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [record["image"] for record in records_from_folder(tmp_path)] == ["open/clip.mp4"]
+    assert f"left out: {tmp_path / 'closed'}: found a folder that cannot be read (Permission denied)" in caplog.text
+    with pytest.raises(InputError, match="closed: cannot be read"):
+        records_by_prefix(tmp_path, {"clip": "clip"})
 
 
 def test_folder_without_clips(tmp_path: Path) -> None:

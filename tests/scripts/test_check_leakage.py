@@ -88,3 +88,12 @@ def test_what_cannot_be_compared_is_told(check, tmp_path, data):
     np.save(tmp_path / "one" / "a.npy", scan(1))
     with pytest.raises(InputError, match="1 part with clips: expected at least two"):
         check(tmp_path / "one")
+
+
+def test_parts_of_which_nothing_can_be_read_are_not_called_clean(check, data):
+    for name in "12":
+        (data / f"{name}.npy").write_text("no array")
+    assert "2 clips in 2 parts" in check(data)[1]
+    (data / "3.npy").write_text("no array")
+    with pytest.raises(InputError, match="1 part with clips"):
+        check(data)

@@ -57,6 +57,15 @@ def test_parts_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert {record["fold"] for record in content["training"]} == {0, 1}
 
 
+def test_few_clips_without_labels_are_all_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"0")
+    run(tmp_path)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1] == ["training", "1", "1", "1"] and rows[2] == ["all", "1", "1", "1"]
+    with pytest.raises(InputError, match=f"^{tmp_path}: 1 patients for 3 parts"):
+        run(tmp_path, "--parts", 0.6, 0.2, 0.2, "--overwrite")
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "d")
     (folder / "datalist.json").write_text("{}")

@@ -103,7 +103,7 @@ def test_clear(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
         run("clear", "--cache-dir", cache)
     assert entries(cache) == 4
     noisy, sized = settings(cache)
-    with pytest.raises(InputError, match=f"settings '64': no entries have these: expected one of .*{noisy}"):
+    with pytest.raises(InputError, match=f"no entries of settings '64': expected one of .*{noisy}"):
         run("clear", "--cache-dir", cache, "--settings", 64, "--yes")
     run("clear", "--cache-dir", cache, "--settings", sized, "--yes")
     assert entries(cache) == 3 and settings(cache) == [noisy]

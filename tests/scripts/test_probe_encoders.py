@@ -166,6 +166,12 @@ def test_what_cannot_be_judged_is_said(probe, encoders, tmp_path, arguments, mes
         probe(*[argument.format(**names) for argument in arguments])
 
 
+def test_one_fold_is_told_with_the_folder_and_leaves_nothing(probe, encoders, data, tmp_path):
+    with pytest.raises(InputError, match=f"^{data}: the probe needs at least two folds"):
+        probe(encoders / "mine", "--where", "fold=1")
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_other_results_are_not_overwritten(probe, encoders, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text('{"mine": 1}')
@@ -185,9 +191,13 @@ def test_an_encoder_that_has_seen_a_clip_is_told(probe, encoders, data, cache, t
     (copied / "encoder.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="the pretraining of seen and the clips to judge share 1 content"):
         probe(copied)
-    assert (tmp_path / "out" / "leakage.png").exists() and not (tmp_path / "out" / "results.json").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"leakage.json", "leakage.png"}, "nothing of a run"
     probe(copied, "--allow-leakage")
+    (shared,) = json.loads((tmp_path / "out" / "leakage.json").read_text())
+    assert shared["clips"][1] == "lungs/3.gif" and (tmp_path / "out" / "leakage.png").exists()
     assert "as allowed: the pretraining of seen" in caplog.text and "no list of the clips" not in caplog.text
+    probe(encoders / "other")
+    assert not list((tmp_path / "out").glob("leakage.*")), "of a run before"
     # only the clips that are judged may not be known to the encoder
     parts = {"training": [], "testing": []}
     for record in records_from_table(data / "labels.csv"):
