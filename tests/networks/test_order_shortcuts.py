@@ -162,5 +162,6 @@ def test_without_the_crop_to_the_sector_it_is_told(stills, artefact):
 
 def test_of_hardly_any_frozen_clip_an_order_is_asked(stills):
     frozen_cines = frozen(stills, [drift, codec], crop=True)
-    _, targets = batch(RandShuffledClipd(sampling=ClipSampling(3, stride_frames=(2, 2))), frozen_cines, len(stills))
-    assert targets[Keys.MOVING].float().mean() < 0.1
+    transform = RandShuffledClipd(sampling=ClipSampling(3, stride_frames=(2, 2))).set_random_state(seed=0)
+    _, targets = batch(transform, frozen_cines, 4 * len(stills))
+    assert targets[Keys.MOVING].float().mean() < 0.15  # about 0.06 over seeds
