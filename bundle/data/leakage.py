@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import written_beside
+from ..files import made_folder, written_beside
 from ..keys import Keys
 from .fingerprints import Fingerprint
 from .frame_cache import FrameCache
@@ -79,18 +79,15 @@ def write_leaks(leaks: Sequence[Leak], cache: FrameCache, output_dir: str | os.P
     Raises:
         InputError: the folder cannot be written to.
     """
-    folder = Path(output_dir)
+    folder = made_folder(Path(output_dir))
     table, picture = (folder / name for name in LEAKAGE_FILES)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_beside(table) as beside:
-            beside.write_text(json.dumps([leak_row(leak) for leak in leaks], indent=1) + "\n", encoding="utf-8")
-        picture.unlink(missing_ok=True)
-        if leaks:
-            with written_beside(picture) as beside:
-                _figure(_worst(leaks), cache).savefig(beside, dpi=100)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to ({error.strerror}); name another folder") from error
+    with written_beside(table) as beside:
+        beside.write_text(json.dumps([leak_row(leak) for leak in leaks], indent=1) + "\n", encoding="utf-8")
+    picture.unlink(missing_ok=True)
+    if leaks:
+        figure = _figure(_worst(leaks), cache)
+        with written_beside(picture) as beside:
+            figure.savefig(beside, dpi=100)
 
 
 def leak_row(leak: Leak) -> dict[str, Any]:

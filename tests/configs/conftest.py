@@ -14,6 +14,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from bundle.data import make_phantom
+from bundle.errors import InputError, input_error_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,21 @@ def workflow() -> Callable[..., ConfigWorkflow]:
         return made
 
     return make
+
+
+@pytest.fixture(scope="session")
+def refused(workflow: Callable[..., ConfigWorkflow]) -> Callable[..., str]:
+    """``refused("train.yaml", **overrides)``: the one line that a run ends with; ``train.yaml`` when none is named."""
+
+    def message(*configs: str, **overrides: Any) -> str:
+        with pytest.raises(Exception) as caught:
+            workflow(*(configs or ("train.yaml",)), **overrides).run()
+        error = input_error_in(caught.value)
+        assert isinstance(error, InputError), repr(caught.value)
+        assert "\n" not in str(error)
+        return str(error)
+
+    return message
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from ignite.engine import Events
 from PIL import Image
 
 from bundle.data import datalist_content, records_from_table, split_parts, write_datalist
-from bundle.errors import input_error_in
 from bundle.keys import Keys
 from bundle.transforms import PAIR_PRESETS
 
@@ -78,18 +77,12 @@ def test_every_preset_trains_and_resumes_exactly(workflow, tiny, two_clips_a_pat
     assert all(torch.equal(value, resumed[name]) for name, value in kept.items())
 
 
-def refused(workflow, **overrides) -> str:
-    with pytest.raises(Exception) as caught:
-        workflow("train.yaml", **overrides).run()
-    return str(input_error_in(caught.value))
-
-
-def test_gap_and_preset_are_checked(workflow, tiny):
-    assert "pair_gap: found 0.5, but the preset uscl has no gap" in refused(workflow, **tiny, pair_gap=0.5)
-    assert "pair preset 'usclr' is not known" in refused(workflow, **tiny, pair_preset="usclr")
+def test_gap_and_preset_are_checked(refused, workflow, tiny):
+    assert "pair_gap: found 0.5, but the preset uscl has no gap" in refused(**tiny, pair_gap=0.5)
+    assert "pair preset 'usclr' is not known" in refused(**tiny, pair_preset="usclr")
     tiny |= {"pair_preset": "ivpp", "max_epochs": 1}
     workflow("train.yaml", **tiny).run()
-    assert "pair_gap None, now it is 0.5" in refused(workflow, **tiny, pair_gap=0.5, resume=True)
+    assert "pair_gap None, now it is 0.5" in refused(**tiny, pair_gap=0.5, resume=True)
 
 
 def test_no_patient_with_two_videos_is_said(workflow, tiny, caplog):

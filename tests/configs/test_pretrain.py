@@ -12,7 +12,6 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from bundle.errors import InputError, input_error_in
 from bundle.networks import load_encoder
 
 ORDER_GEOMETRY = ("train.yaml", "pretrain_order_geometry.yaml")
@@ -86,11 +85,11 @@ def test_any_task_can_be_left_out(tasks, more, workflow, tiny):
         assert {"val_geometry_scale_x", "val_geometry_flip"} <= row.keys()
 
 
-def test_no_task_is_refused(workflow, tiny):
-    assert "tasks: found none" in refused(workflow, *JOINT, **tiny, tasks=[])
+def test_no_task_is_refused(refused, tiny):
+    assert "tasks: found none" in refused(*JOINT, **tiny, tasks=[])
 
 
-def test_the_joint_recipe_resumes_exactly_with_its_learned_and_scheduled_weights(workflow, tiny, tmp_path):
+def test_the_joint_recipe_resumes_exactly_with_its_learned_and_scheduled_weights(refused, workflow, tiny, tmp_path):
     tiny |= {"learn_task_weights": True, "task_weights": {"order": 1.0, "geometry": 0.5, "contrast": [0.0, 1.0]}}
     workflow(*JOINT, **tiny).run()
     broken = {**tiny, "output_dir": str(tmp_path / "broken")}
@@ -107,7 +106,7 @@ def test_the_joint_recipe_resumes_exactly_with_its_learned_and_scheduled_weights
     assert all(value != 0 for value in whole["loss"].values()), "the weights are learned"
     rows = whole["log"]["rows"]
     assert rows[1]["weight_contrast"] < rows[2]["weight_contrast"] and rows[1]["weight_order"] != 1
-    assert "task_weights" in refused(workflow, *JOINT, **{**broken, "task_weights": {}}, resume=True)
+    assert "task_weights" in refused(*JOINT, **{**broken, "task_weights": {}}, resume=True)
 
 
 def test_the_shared_encoder_is_trained_by_every_task(workflow, tiny):
@@ -127,16 +126,7 @@ def test_the_shared_encoder_is_trained_by_every_task(workflow, tiny):
         assert network.encoder.conv1.weight.grad.abs().sum() > 0, name
 
 
-def refused(workflow, *recipe, **overrides) -> str:
-    with pytest.raises(Exception) as caught:
-        workflow(*recipe, **overrides).run()
-    error = input_error_in(caught.value)
-    assert isinstance(error, InputError), repr(caught.value)
-    assert "\n" not in str(error)
-    return str(error)
-
-
-def test_clips_too_short_are_shortened_or_left_out_and_counted(workflow, tiny, phantom, tmp_path, caplog):
+def test_clips_too_short_are_shortened_or_left_out_and_counted(refused, workflow, tiny, phantom, tmp_path, caplog):
     from bundle.data import make_phantom
 
     clips = tmp_path / "clips"
@@ -150,7 +140,7 @@ def test_clips_too_short_are_shortened_or_left_out_and_counted(workflow, tiny, p
     kept = run.parser.get_parsed_content("clips")
     assert sum(map(len, kept.parts.values())) == 8
     assert "8 of 8 cines are sampled at a smaller stride than asked, 2 are left out as too short" in caplog.text
-    assert "none of" in refused(workflow, *ORDER_GEOMETRY, **{**tiny, "stride": [5.0, 6.0], "shorten": False})
+    assert "none of" in refused(*ORDER_GEOMETRY, **{**tiny, "stride": [5.0, 6.0], "shorten": False})
 
 
 def test_command_line(command_line, tiny, tmp_path):
