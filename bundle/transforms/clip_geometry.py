@@ -145,6 +145,10 @@ class ClipGeometry:
         shear_norm = (slant + math.sqrt(slant**2 + 4)) / 2
         return 1 / ((1 + self.scale) * shear_norm * (1 + math.sqrt(2) * 2 * self.shift))
 
+    def seen(self, height: int, width: int) -> torch.Tensor:
+        """What of the original clip's frames lies in the window, ``(height, width)`` bool."""
+        return in_disc(height, width, self.window)
+
     def show(self, frames: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Frames ``(n, C, H, W)`` as they are and under the map of ``label``, ``(2, n, C, H, W)``, not yet round.
 
@@ -166,5 +170,10 @@ class ClipGeometry:
 
 def round_window(images: torch.Tensor) -> torch.Tensor:
     """Images ``(..., H, W)`` with what lies outside the inscribed ellipse set to 0."""
-    y, x = ((torch.arange(side, device=images.device) * 2 + 1) / side - 1 for side in images.shape[-2:])
-    return images * (x**2 + y[:, None] ** 2 <= 1)
+    return images * in_disc(*images.shape[-2:]).to(images.device)
+
+
+def in_disc(height: int, width: int, radius: float = 1.0) -> torch.Tensor:
+    """Which pixels' centres lie in the ellipse of ``radius`` times the frame about its centre, ``(height, width)``."""
+    y, x = ((torch.arange(side) * 2 + 1) / side - 1 for side in (height, width))
+    return x**2 + y[:, None] ** 2 <= radius**2

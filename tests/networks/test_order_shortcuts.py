@@ -149,7 +149,7 @@ def test_with_the_guards_the_order_of_frozen_clips_is_at_chance(stills):
 
 @pytest.mark.parametrize("artefact", [drift, codec])
 def test_without_even_brightness_and_jitter_it_is_told(stills, artefact, monkeypatch):
-    monkeypatch.setattr(shuffled_clips, "even_brightness", lambda frames: frames)
+    monkeypatch.setattr(shuffled_clips, "even_brightness", lambda frames, seen: frames)
     accuracy = order_accuracy(frozen(stills, [artefact], crop=True), transform(jitter=Compose([])))
     assert accuracy > CHANCE + 8 * SPREAD
 

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from bundle.transforms.clip_geometry import ClipGeometry
 from bundle.transforms.clip_motion import MOTION_THRESHOLD, even_brightness, least_difference
+
+
+ALL = torch.ones(64, 64, dtype=torch.bool)
 
 
 def texture(seed: int = 0, side: int = 64) -> torch.Tensor:
@@ -31,7 +35,7 @@ def test_even_brightness_gives_every_frame_the_clips_mean_and_spread():
     gains, offsets = torch.tensor([0.7, 0.9, 1.0, 0.8]), torch.tensor([0.0, 0.02, 0.05, 0.01])
     lit = texture() > 0
     frames = torch.where(lit, still() * gains.view(-1, 1, 1, 1) + offsets.view(-1, 1, 1, 1), 0.0)
-    even = even_brightness(frames)
+    even = even_brightness(frames, ALL)
     pixels = even[:, lit]
     given = frames[:, lit]
     assert torch.allclose(pixels.mean(1), given.mean(1).mean().expand(4), atol=1e-4)
@@ -42,11 +46,21 @@ def test_even_brightness_gives_every_frame_the_clips_mean_and_spread():
 
 
 def test_even_brightness_leaves_an_even_clip_and_a_black_one_alone():
-    assert torch.allclose(even_brightness(still()), still(), atol=1e-5)
+    assert torch.allclose(even_brightness(still(), ALL), still(), atol=1e-5)
     black = torch.zeros(3, 1, 8, 8)
-    assert torch.equal(even_brightness(black), black)
+    assert torch.equal(even_brightness(black, ALL[:8, :8]), black)
     flat = torch.full((3, 1, 8, 8), 0.5)
-    assert torch.allclose(even_brightness(flat), flat)
+    assert torch.allclose(even_brightness(flat, ALL[:8, :8]), flat)
+
+
+def test_what_grows_beside_the_window_changes_nothing_in_it():
+    seen = ClipGeometry().seen(64, 64)
+    frames = still().clone()
+    for time in range(4):
+        frames[time, :, 60:, : 16 * (time + 1)] = 0.8
+    assert not seen[60:].any()
+    assert torch.allclose(even_brightness(frames, seen)[..., seen], still()[..., seen], atol=1e-5)
+    assert (even_brightness(frames, ALL)[3] - still()[3])[..., seen].abs().max() > 0.02, "of the whole frame it does"
 
 
 def slow_difference(frames: torch.Tensor) -> float:
@@ -70,7 +84,7 @@ def test_neither_drift_nor_noise_is_motion():
     gains = torch.tensor([0.7, 0.8, 0.9, 1.0]).view(-1, 1, 1, 1)
     assert least_difference(still()) == 0
     assert least_difference(still() * gains) > MOTION_THRESHOLD, "which is why brightness is evened first"
-    assert least_difference(even_brightness(still() * gains)) < 0.1 * MOTION_THRESHOLD
+    assert least_difference(even_brightness(still() * gains, ALL)) < 0.1 * MOTION_THRESHOLD
     # 8 grey levels of noise in each pixel of a frame of 448, of which 64 are left
     noise = 8 / 255 * torch.randn(4, 1, 448, 448, generator=torch.Generator().manual_seed(1))
     noisy = torch.where(still() > 0, still() + torch.nn.functional.avg_pool2d(noise, 7), 0.0).clamp(0, 1)
