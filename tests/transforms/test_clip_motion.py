@@ -10,7 +10,6 @@ import torch
 from bundle.transforms.clip_geometry import ClipGeometry
 from bundle.transforms.clip_motion import MOTION_THRESHOLD, even_brightness, least_difference
 
-
 ALL = torch.ones(64, 64, dtype=torch.bool)
 
 
