@@ -59,6 +59,7 @@ class OrderGeometryHeads(PretextHeads):
     clip as it is, the geometry from the transformed one. *Sequential*: one input is both, and both are read from it.
 
     The geometry head sees each frame's features of both clips (the paper's figure) or of the transformed one only,
+    batch-normalised (ours: as they are, the head's ReLUs all died within three epochs of learning the order beside it),
     and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
     matter to it. A clip that no head reads is not encoded.
 
@@ -89,7 +90,7 @@ class OrderGeometryHeads(PretextHeads):
         n_orders: int = 12,
         n_parameters: int = 5,
         combination: str = "parallel",
-        order_features: str = "concatenated",
+        order_features: str = "pairwise",
         geometry_input: str = "both",
         hidden_dim: int = 512,
     ) -> None:
@@ -107,7 +108,10 @@ class OrderGeometryHeads(PretextHeads):
         if n_orders:
             self.order_head = OrderHead(feature_dim, n_frames, n_orders, hidden_dim, order_features)
         if n_parameters:
-            self.geometry_head = ProjectionHead(len(self.geometry_clips) * feature_dim, hidden_dim, n_parameters)
+            seen_dim = len(self.geometry_clips) * feature_dim
+            self.geometry_head = nn.Sequential(
+                nn.BatchNorm1d(seen_dim), ProjectionHead(seen_dim, hidden_dim, n_parameters)
+            )
         by_order = [self.order_clip] if n_orders else []
         by_geometry = self.geometry_clips if n_parameters else []
         self.clips = sorted({*by_order, *by_geometry})  # those that a head reads
@@ -130,5 +134,6 @@ class OrderGeometryHeads(PretextHeads):
             out[Keys.ORDER_LOGITS] = self.order_head(of_clip[self.order_clip])
         if self.geometry_head is not None:
             seen = torch.cat([of_clip[clip] for clip in self.geometry_clips], dim=-1)
-            out[Keys.GEOMETRY] = self.geometry_head(seen).mean(dim=1)
+            told = self.geometry_head(seen.flatten(0, 1))
+            out[Keys.GEOMETRY] = told.unflatten(0, (batch, self.n_frames)).mean(dim=1)
         return out
