@@ -38,11 +38,12 @@ class ClipDraw:
 class ClipSampling:
     """Clips of ``n_frames`` frames, neighbours a stride apart in time.
 
-    Jiao et al. (ISBI 2020, arXiv 2003.00105) take 4 frames; their stride is not known to us, and 0.05 to 0.15 seconds is
+    Jiao et al. (ISBI 2020, arXiv 2003.00105) take 4 frames; their stride is not known to us. 0.05 to 0.15 seconds is
     our choice: over 0.1 to 0.3 seconds the order of lung and simulated clips is harder to see. A stride is drawn evenly
-    from what of the range fits into the cine, then a start from what that stride leaves room for. Each wished time gets the nearest frame, so a varying frame rate is handled; indices strictly
-    increase, so a stride below the frame interval gives neighbouring frames. Where the times are unknown
-    (`known_times`) strides are in frames: no frame rate is assumed.
+    from what of the range fits into the cine, then a start from what that stride leaves room for. Each wished time gets
+    the nearest frame, so a varying frame rate is handled; indices strictly increase, so a stride below the frame
+    interval gives neighbouring frames. Where the times are unknown (`known_times`) strides are in frames: no frame rate
+    is assumed.
 
     A cine too short for the smallest stride is sampled at the largest that fits, from its first to its last frame, and
     the draw says so; with ``shorten=False`` it is refused. One with fewer than ``n_frames`` frames is always refused.
