@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HC18: fetal head stills with the outline, the pixel size and the measured head circumference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from ...errors import InputError
+from ...files import made_folder, written_beside
+from ..downloads import RemoteFile
+from .layout import below, open_picture, table, tell, the_one
+from .public_set import PublicSet, Row
+
+MASKS = "masks"
+_NAME = re.compile(r"(?P<number>\d+)_\d*HC\.png")
+_RECORD = "https://zenodo.org/api/records/1327317/files"
+
+
+def rows(folder: Path) -> list[Row]:
+    """A row for each image. The outline of a training image is filled and written as its mask; testing images, whose
+    outlines and circumferences the challenge keeps, have none.
+    """
+    training = the_one(folder, "training_set_pixel_size_and_HC.csv")
+    found = _part(folder, training, "training_set", "training")
+    testing = training.with_name("test_set_pixel_size.csv")
+    return found + (_part(folder, testing, "test_set", "testing") if testing.is_file() else [])
+
+
+def _part(folder: Path, source: Path, images: str, split: str) -> list[Row]:
+    # the numbers of the testing images begin at 0 again
+    prefix = "" if split == "training" else "test_"
+    place = the_one(folder, images)
+    place = place / images if (place / images).is_dir() else place
+    found, missing = [], []
+    for row in table(source, ("filename", "pixel size(mm)")):
+        image, name = place / row["filename"], _NAME.fullmatch(row["filename"])
+        if not name or not image.is_file():
+            missing.append(row["filename"])
+            continue
+        outline = image.with_name(f"{image.stem}_Annotation.png")
+        found.append(
+            {
+                "file": below(folder, image),
+                "mask": below(folder, _mask(folder, outline, image)) if outline.is_file() else "",
+                "video_id": prefix + image.stem,
+                "patient_id": prefix + name["number"],
+                "label": "fetal_head",
+                "split": split,
+                "pixel_size_mm": row["pixel size(mm)"],
+                "head_circumference_mm": row.get("head circumference (mm)", ""),
+                "licence": "CC-BY-4.0",
+                "source_url": "https://doi.org/10.5281/zenodo.1327317",
+            }
+        )
+    tell(source, "left out, images that are not there", missing)
+    return found
+
+
+def _mask(folder: Path, outline: Path, image: Path) -> Path:
+    from PIL import Image
+
+    mask = made_folder(folder / MASKS) / f"{image.stem}_Mask.png"
+    try:
+        filled = filled_outline(np.asarray(open_picture(outline).convert("L")) > 0)
+    except InputError as error:
+        raise InputError(f"{outline}: {error}") from error
+    with written_beside(mask) as beside:
+        Image.fromarray(filled.astype(np.uint8) * 255).save(beside)
+    return mask
+
+
+def filled_outline(outline: np.ndarray) -> np.ndarray:
+    """The area within an outline, bool ``(H, W)``, the outline itself included.
+
+    An outline that leaves the picture encloses nothing there. It was drawn as an ellipse, so the ellipse that fits its
+    pixels best (in the algebraic sense) is filled instead.
+
+    Raises:
+        InputError: there is no outline, or no ellipse fits it.
+    """
+    if not outline.any():
+        raise InputError("no outline: expected a closed line in white")
+    filled = ndimage.binary_fill_holes(outline)
+    if filled.sum() > 2 * outline.sum():
+        return filled
+    height, width = outline.shape
+    scale = max(height, width)
+
+    def terms(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        y, x = row / scale - 0.5, column / scale - 0.5
+        return np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], -1)
+
+    conic = np.linalg.svd(terms(*np.nonzero(outline)), full_matrices=False)[2][-1]
+    if conic[1] ** 2 >= 4 * conic[0] * conic[2]:
+        raise InputError("the outline is not closed, and no ellipse fits it: expected a closed line in white")
+    side = terms(*np.mgrid[:height, :width]) @ conic
+    return (side * np.sign(conic[0]) <= 0) | outline
+
+
+HC18 = PublicSet(
+    name="hc18",
+    title="HC18: fetal head stills with outline and head circumference, Radboud UMC Nijmegen",
+    licence="CC BY 4.0",
+    licence_url="https://creativecommons.org/licenses/by/4.0/",
+    terms=("Name the authors and the licence, and say what was changed (here: the outlines are filled).",),
+    patients="551 women. The number that begins a file name is an examination, and is taken as the patient; whether two "
+    "numbers are one woman is not published, and some images are there twice under two: the leakage gate names them.",
+    citation="van den Heuvel et al., Automated measurement of fetal head circumference using 2D ultrasound images, "
+    "PLoS ONE 13(8):e0200412, 2018, doi:10.1371/journal.pone.0200412; data: doi:10.5281/zenodo.1327317",
+    page="https://zenodo.org/records/1327317",
+    by_hand="all four files (176 MB), into one folder",
+    items=1334,
+    rows=rows,
+    files=tuple(
+        RemoteFile(f"{_RECORD}/{name}/content", name, size, f"md5:{md5}")
+        for name, size, md5 in (
+            ("training_set.zip", 132_926_838, "00eb8198b9a505b2b3a6dfc740382497"),
+            ("test_set.zip", 43_518_463, "8402af5d137ef40a2888c1011ef3fe7e"),
+            ("training_set_pixel_size_and_HC.csv", 33_688, "c0761518fece2bd2d2ad4218f2cd9777"),
+            ("test_set_pixel_size.csv", 9_096, "8476dc198cc6542f26c57e87faeee033"),
+        )
+    ),
+    datalist="--preset fetal_head_hc18 --where split=training",
+)
