@@ -44,6 +44,8 @@ def _mask(folder: Path, image: Path) -> Path:
     from PIL import ImageChops
 
     merged = made_folder(folder / MERGED) / first.name
+    if merged.is_file():
+        return merged
     picture = open_picture(first).convert("L")
     for other in others:
         picture = ImageChops.lighter(picture, open_picture(other).convert("L"))

@@ -64,6 +64,8 @@ def _mask(folder: Path, outline: Path, image: Path) -> Path:
     from PIL import Image
 
     mask = made_folder(folder / MASKS) / f"{image.stem}_Mask.png"
+    if mask.is_file():
+        return mask
     try:
         filled = filled_outline(np.asarray(open_picture(outline).convert("L")) > 0)
     except InputError as error:
@@ -107,8 +109,8 @@ HC18 = PublicSet(
     licence="CC BY 4.0",
     licence_url="https://creativecommons.org/licenses/by/4.0/",
     terms=("Name the authors and the licence, and say what was changed (here: the outlines are filled).",),
-    patients="551 women. The number that begins a file name is an examination, and is taken as the patient; whether two "
-    "numbers are one woman is not published, and some images are there twice under two: the leakage gate names them.",
+    patients="551 women. The number that begins a file name is an examination, and is taken as the patient; whether "
+    "two numbers are one woman is not published, and some images are there nearly twice: the leakage gate names them.",
     citation="van den Heuvel et al., Automated measurement of fetal head circumference using 2D ultrasound images, "
     "PLoS ONE 13(8):e0200412, 2018, doi:10.1371/journal.pone.0200412; data: doi:10.5281/zenodo.1327317",
     page="https://zenodo.org/records/1327317",

@@ -52,7 +52,7 @@ def make_set(
     Raises:
         InputError: what is needed cannot be fetched, read or written; or the table is there with other content.
     """
-    folder = made_folder(folder)
+    folder = made_folder(Path(folder))
     with written_beside(folder / f"licence_{known.name}.txt") as beside:
         beside.write_text(known.licence_text(), encoding="utf-8")
     if source is not None:
@@ -79,6 +79,8 @@ def _take(source: Path, folder: Path) -> None:
         unpack(source, folder)
         return
     for path in files_below(source):
+        if path in (source / TABLE, source / RECORD):
+            continue  # of another data folder of ours
         if path.parent == source and path.suffix.lower() == ".zip":
             unpack(path, folder)
         elif source.resolve() != folder.resolve():

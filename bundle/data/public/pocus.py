@@ -71,11 +71,11 @@ def rows(folder: Path) -> list[Row]:
                 **{name: mark if (mark := said[column]) in ("0", "1") else "" for name, column in _FINDINGS.items()},
                 "changes_by_source": said.get("ChangesMade", ""),
                 "licence": licence,
-                "licence_url": said.get("LinkToLicense", ""),
+                "licence_url": said.get("LinkToLicense", "").rstrip("#"),
                 "origin": said.get("URL (Video Name)", ""),
                 "doi": said.get("DOI", ""),
                 "source_url": f"https://github.com/{REPOSITORY}/blob/master/data/pocus_videos/"
-                + quote(path.relative_to(videos).as_posix()),
+                + quote(path.relative_to(videos).as_posix(), safe="/+"),
             }
         )
     tell(videos, "left out, clips of no class or that dataset_metadata.csv does not list", unlisted)
