@@ -79,28 +79,44 @@ def filled_outline(outline: np.ndarray) -> np.ndarray:
     """The area within an outline, bool ``(H, W)``, the outline itself included.
 
     An outline that leaves the picture encloses nothing there. It was drawn as an ellipse, so the ellipse that fits its
-    pixels best (in the algebraic sense) is filled instead.
+    pixels best is filled instead (direct least squares of Halir and Flusser, 1998).
 
     Raises:
-        InputError: there is no outline, or no ellipse fits it.
+        InputError: there is no outline, or it is not closed and no ellipse.
     """
     if not outline.any():
         raise InputError("no outline: expected a closed line in white")
     filled = ndimage.binary_fill_holes(outline)
     if filled.sum() > 2 * outline.sum():
         return filled
-    height, width = outline.shape
-    scale = max(height, width)
-
-    def terms(row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        y, x = row / scale - 0.5, column / scale - 0.5
-        return np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], -1)
-
-    conic = np.linalg.svd(terms(*np.nonzero(outline)), full_matrices=False)[2][-1]
-    if conic[1] ** 2 >= 4 * conic[0] * conic[2]:
+    ellipse = _ellipse(outline)
+    rim = ellipse & ~ndimage.binary_erosion(ellipse, border_value=1)
+    off = ndimage.distance_transform_edt(~rim)[outline].mean() if rim.any() else np.inf
+    if off > 0.02 * max(outline.shape):
         raise InputError("the outline is not closed, and no ellipse fits it: expected a closed line in white")
-    side = terms(*np.mgrid[:height, :width]) @ conic
-    return (side * np.sign(conic[0]) <= 0) | outline
+    return ellipse | outline
+
+
+def _ellipse(outline: np.ndarray) -> np.ndarray:
+    """The area of the ellipse that fits these pixels best, bool ``(H, W)``; nothing where they lie on a line."""
+    rows, columns = np.nonzero(outline)
+    scale = max(outline.shape)
+
+    def terms(row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        y, x = (row - rows.mean()) / scale, (column - columns.mean()) / scale
+        return np.stack([x * x, x * y, y * y], -1), np.stack([x, y, np.ones_like(x)], -1)
+
+    square, linear = terms(rows, columns)
+    try:
+        rest = -np.linalg.solve(linear.T @ linear, linear.T @ square)
+    except np.linalg.LinAlgError:
+        return np.zeros_like(outline)
+    scatter = square.T @ square + square.T @ linear @ rest
+    # among the solutions the one that is an ellipse: 4 a c - b^2 > 0
+    solutions = np.linalg.eig(np.stack([scatter[2] / 2, -scatter[1], scatter[0] / 2]))[1].real
+    conic = solutions[:, np.argmax(4 * solutions[0] * solutions[2] - solutions[1] ** 2)]
+    square, linear = terms(*np.mgrid[: outline.shape[0], : outline.shape[1]])
+    return (square @ conic + linear @ (rest @ conic)) * np.sign(conic[0]) <= 0
 
 
 HC18 = PublicSet(

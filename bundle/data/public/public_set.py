@@ -54,9 +54,7 @@ class GitHubFiles:
                 and (entry["path"] == wanted or (wanted.endswith("/") and entry["path"].startswith(wanted)))
             ]
             if not blobs:
-                raise InputError(
-                    f"{self.repository} at {commit}: no {wanted}: its files are ordered in another way now"
-                )
+                raise InputError(f"{self.repository} at {commit}: no {wanted}: its files are ordered anew")
             found += [
                 RemoteFile(
                     url=f"{self.raw}/{self.repository}/{commit}/{quote(blob['path'])}",
