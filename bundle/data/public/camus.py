@@ -99,5 +99,5 @@ CAMUS = PublicSet(
     ),
     unverified="the archive is made when it is asked for: its size and checksum are not published, and a broken "
     "download begins anew; whether the server asks for an account was not tried",
-    datalist="--preset camus",
+    datalist="--preset camus --split-column split",
 )

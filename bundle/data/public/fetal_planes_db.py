@@ -67,5 +67,5 @@ FETAL_PLANES_DB = PublicSet(
             "md5:2a5fcc2cefb789bcc0f6c1f73e0ea43f",
         ),
     ),
-    datalist="--preset fetal_planes_db",
+    datalist="--preset fetal_planes_db --split-column split",
 )
