@@ -203,20 +203,26 @@ def _go_on(file: RemoteFile, part: Path, progress: bool) -> None:
         missing = (total or 0) - have
         if missing > shutil.disk_usage(part.parent).free:
             raise cannot_write(part, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), missing)
-        name = answer.headers.get("ETag", "")
-        name = answer.headers.get("Last-Modified", "") if name.startswith("W/") or not name else name
-        if name:
-            same.write_text(name, encoding="utf-8")
         with (
             part.open("ab" if have else "wb") as out,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=not progress) as bar,
         ):
+            if not have:  # now that nothing is left of another state
+                same.unlink(missing_ok=True)
+                if name := _name_of_state(answer):
+                    same.write_text(name, encoding="utf-8")
             while chunk := _piece(answer):
                 out.write(chunk)
                 bar.update(len(chunk))
                 have += len(chunk)
     if total is not None and have < total:
         raise _BrokenOff(f"{have} of {total} bytes")
+
+
+def _name_of_state(answer: http.client.HTTPResponse) -> str:
+    """What the server calls this state of the file; empty if it has no name that ``If-Range`` takes."""
+    name = answer.headers.get("ETag", "")
+    return name if name and not name.startswith("W/") else answer.headers.get("Last-Modified", "")
 
 
 def _piece(answer: http.client.HTTPResponse) -> bytes:

@@ -21,132 +21,12 @@ from PIL import Image, ImageDraw
 from bundle.data import records_from_table
 from bundle.data.downloads import RemoteFile
 from bundle.data.public import PUBLIC_SETS, PublicSet, find_public_set, make_set
-from bundle.data.public.hc18 import filled_outline
 from bundle.data.public.public_set import GitHubFiles
 from bundle.errors import InputError
 
 Layout = dict[str, bytes]
-
-
-def picture(size: tuple[int, int] = (8, 6), draw: Callable[[ImageDraw.ImageDraw], object] | None = None) -> bytes:
-    image = Image.new("L", size)
-    if draw:
-        draw(ImageDraw.Draw(image))
-    content = io.BytesIO()
-    image.save(content, "png")
-    return content.getvalue()
-
-
-def dot(*place: int) -> bytes:
-    return picture(draw=lambda pen: pen.point(place, 255))
-
-
-def pocus() -> Layout:
-    columns = "Filename,License,Type,Probe,Patient ID / Name,Effusion,Consolidations,B-lines,A-lines"
-    columns += ",Pleural line irregularities,LinkToLicense,DOI,"
-    rows = [
-        "Cov-one,CC BY-NC -SA 4.0,video,convex,7,1,0,1,0,,http://cc/#,10.1/x,",
-        "Pneu_northumbria_0409_set2_vid1,CC BY-NC 4.0,video,convex,186,0,1,n/A,0,0,,,",
-        "Reg_northumbria_0409_set2_vid1,CC BY-NC 4.0,video,convex,187,0,0,0,1,0,,,",
-        "Reg-twice,None,video,convex,8,,,,,,,,",
-        "Reg-twice,CC BY 2.0,video,linear,9,,,,,,,,",
-        "Vir_a,CC BY 2.0,video,linear,114,,,,,,,,",
-        "Vir_or_Pneu_b,CC BY 2.0,video,linear,116,,,,,,,,",
-        "Cov_still,CC BY 2.0,Image,convex,116,,,,,,,,",
-        "Reg_emergency,COVID-19 emergency license,video,convex,3,,,,,,,,",
-    ]
-    videos = "convex/Cov-one.gif convex/Pneu_northumbria_0409_set2_vid1.avi convex/Reg_northumbria_0409_set2_vid1.AVI"
-    videos += " convex/Reg-twice.mp4 linear/Reg-twice.mp4 linear/Vir_a.mp4 linear/label_uncertain/Vir_or_Pneu_b.mp4"
-    videos += " convex/Cov_still.mp4 convex/Reg_emergency.mp4 convex/unheard.mp4 readme.txt"
-    layout = {f"data/pocus_videos/{name}": name.encode() for name in videos.split()}
-    return {**layout, "data/dataset_metadata.csv": "\n".join([columns, *rows]).encode()}
-
-
-def covid_blues() -> Layout:
-    return {
-        **{f"lus_videos/patient_{clip}.mp4": clip.encode() for clip in ("1_L1", "1_L1_2", "2_R3", "3_R3")},
-        "severity.csv": b'video_file,Severity Score,A-lines,B-lines,comments\npatient_1_L1,2.0,no,yes,"a, b"\n'
-        b"patient_1_L1_2,0.0,yes,no ,\npatient_2_R3,3.0,no,no,\n",
-        "clinical_variables.csv": b"patient_id,cov_test,pat_weight\n1,1,70\n2,0,71\n",
-        "LICENSE": b"the licence",
-        "README.md": b"the set",
-    }
-
-
-def fetal_planes_db() -> Layout:
-    rows = [
-        "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train ",
-        "Patient00001_Plane1_1_of_2;1;Other;Not A Brain;Op. 1;Voluson E6;1",
-        "Patient00001_Plane3_1_of_1;1;Fetal brain;Trans-thalamic;Op. 1;Voluson E6;1",
-        "Patient00002_Plane6_1_of_1;2;Maternal cervix;Not A Brain;Other;Aloka;0",
-        "Patient00003_Plane6_1_of_1;3;Maternal cervix;Not A Brain;Other;Aloka;0",
-    ]
-    names = [row.partition(";")[0] for row in rows[1:-1]]
-    table = "\r\n".join(rows).encode()
-    return {"FETAL_PLANES_DB_data.csv": table, **{f"Images/{name}.png": picture() for name in names}}
-
-
-def bus_uclm() -> Layout:
-    top = "BUS-UCLM Breast ultrasound lesion segmentation dataset/BUS-UCLM"
-    info = "Image;Resolution;Label;Doppler;Marks;Combined\r\nALWI_000.png;8x6;Benign;No;Yes;No\r\n"
-    info += (
-        "ALWI_001.png;8x6;Normal;No;No;No\r\nHESN_002.png;8x6;Malignant;Yes;No;No\r\nGONE_001.png;8x6;Normal;No;No;No"
-    )
-    layout = {f"{top}/INFO.csv": info.encode("utf-8-sig"), f"__MACOSX/{top}/._INFO.csv": b"x"}
-    for name in ("ALWI_000", "ALWI_001", "HESN_002"):
-        layout[f"{top}/images/{name}.png"] = picture()
-        layout[f"{top}/masks/{name}.png"] = picture((8, 6) if name != "HESN_002" else (9, 6))
-    return layout
-
-
-def busi() -> Layout:
-    top = "Dataset_BUSI_with_GT"
-    return {
-        f"{top}/benign/benign (1).png": picture(),
-        f"{top}/benign/benign (1)_mask.png": dot(1, 1),
-        f"{top}/benign/benign (1)_mask_1.png": dot(2, 3),
-        f"{top}/benign/benign (10).png": picture(),
-        f"{top}/benign/benign (10)_mask.png": dot(5, 5),
-        f"{top}/malignant/malignant (1).png": picture(),
-        f"{top}/malignant/malignant (1)_mask.png": dot(0, 0),
-        f"{top}/normal/normal (1).png": picture(),
-        f"{top}/normal/normal (1)_mask.png": picture(),
-    }
-
-
-def hc18() -> Layout:
-    ring = picture((40, 30), lambda pen: pen.ellipse((10, 8, 28, 22), outline=255, width=1))
-    training = {f"training_set/{name}.png": picture((40, 30)) for name in ("000_HC", "010_HC", "010_2HC")}
-    training |= {f"{name.removesuffix('.png')}_Annotation.png": ring for name in training}
-    return {
-        **training,
-        "test_set/000_HC.png": picture((40, 30)),
-        "training_set_pixel_size_and_HC.csv": b"filename,pixel size(mm),head circumference (mm)\n"
-        b"000_HC.png,0.0691358041432,44.3\n010_2HC.png,0.1,56.81\n010_HC.png,0.1,56.8\n011_HC.png,0.1,56.8\n",
-        "test_set_pixel_size.csv": b"filename,pixel size(mm)\n000_HC.png,0.2\n",
-    }
-
-
-def camus() -> Layout:
-    layout = {
-        "CAMUS_public/database_split/subgroup_training.txt": b"patient0001\n",
-        "CAMUS_public/database_split/subgroup_testing.txt": b"patient0002\n",
-    }
-    for patient in ("patient0001", "patient0002", "patient0003"):
-        folder = f"CAMUS_public/database_nifti/{patient}"
-        layout[f"{folder}/Info_4CH.cfg"] = (
-            b"ED: 1\nES: 18\nNbFrame: 18\nSex: F\nAge: 56\nImageQuality: Good\nEF: 54\nFrameRate: 51.0\n"
-        )
-        for kind in ("half_sequence", "ED", "ES"):
-            layout[f"{folder}/{patient}_4CH_{kind}.nii.gz"] = kind.encode()
-            layout[f"{folder}/{patient}_4CH_{kind}_gt.nii.gz"] = kind.encode()
-    del layout["CAMUS_public/database_nifti/patient0003/patient0003_4CH_ES_gt.nii.gz"]
-    return layout
-
-
-LAYOUTS: dict[str, Callable[[], Layout]] = {
-    made.__name__: made for made in (pocus, covid_blues, fetal_planes_db, bus_uclm, busi, hc18, camus)
-}
+Layouts = dict[str, Callable[[], Layout]]
+NAMES = list(PUBLIC_SETS)
 
 # (file, patient or group, label, and what else the set has), a row for each item, in any order
 EXPECTED: dict[str, tuple[str, list[tuple[str, ...]]]] = {
@@ -246,9 +126,9 @@ WARNINGS = {
 }
 
 
-def served(server: Any, name: str) -> PublicSet:
+def served(server: Any, name: str, layout: Layout) -> PublicSet:
     """The set as its publisher gives it, from a server on this machine: files of a repository, or archives."""
-    known, layout = find_public_set(name), LAYOUTS[name]()
+    known = find_public_set(name)
     if isinstance(known.files, GitHubFiles):
         return replace(known, files=in_repository(server, known.files, layout))
     files = []
@@ -289,6 +169,12 @@ def written(folder: Path, layout: Layout) -> Path:
     return folder
 
 
+def blank() -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (40, 30)).save(content, "png")
+    return content.getvalue()
+
+
 def table_of(folder: Path) -> list[dict[str, str]]:
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -298,24 +184,24 @@ def check_table(folder: Path, name: str) -> None:
     """Every item once, with the values expected; every path is there, and our own reader takes the table."""
     columns, expected = EXPECTED[name]
     rows = table_of(folder)
-    above = {"file": {Path(row["file"]).parts for row in rows}}
     assert len(rows) == len(expected) and len({row["file"] for row in rows}) == len(rows)
     for values in expected:
         wanted = dict(zip(columns.split(), values, strict=True))
         (row,) = (row for row in rows if f"/{row['file']}".endswith(f"/{wanted['file']}"))
         for column, value in wanted.items():
             tail = column in ("file", "mask") and value
-            assert f"/{row[column]}".endswith(f"/{value}") if tail else row[column] == value, (column, row, above)
+            assert f"/{row[column]}".endswith(f"/{value}") if tail else row[column] == value, (column, row)
         assert row["source_url"].startswith("https://") and "licence" in row
         assert (folder / row["file"]).is_file() and (not row.get("mask") or (folder / row["mask"]).is_file())
     assert len(records_from_table(folder / "labels.csv")) == len(rows)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_from_the_server_to_the_table(
-    name: str, file_server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, layouts: Layouts, file_server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known, folder = served(file_server, name), tmp_path / "data"
+    layout, folder = layouts[name](), tmp_path / "data"
+    known = served(file_server, name, layout)
     with caplog.at_level(logging.WARNING):
         rows = make_set(known, folder, wait_seconds=0)
     check_table(folder, name)
@@ -326,7 +212,6 @@ def test_from_the_server_to_the_table(
     assert (folder / f"licence_{name}.txt").read_text() == known.licence_text()
     assert known.licence in known.licence_text() and known.licence_url in known.licence_text()
     record = json.loads((folder / "downloads.json").read_text())
-    layout = LAYOUTS[name]()
     for entry in record["files"]:
         content = file_server.files[entry["url"].removeprefix(file_server.url).replace("%2B", "+")]
         assert entry["sha256"] == hashlib.sha256(content).hexdigest() and entry["size"] == len(content)
@@ -340,30 +225,32 @@ def test_from_the_server_to_the_table(
     assert len(file_server.asked) == asked and (folder / "labels.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_from_a_copy_on_this_machine(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_from_a_copy_on_this_machine(name: str, layouts: Layouts, tmp_path: Path) -> None:
     known = find_public_set(name)
-    copy = written(tmp_path / "copy", LAYOUTS[name]())
+    copy = written(tmp_path / "copy", layouts[name]())
     (copy / "labels.csv").write_text("another table")
     make_set(known, tmp_path / "of folder", copy)
     check_table(tmp_path / "of folder", name)
     assert (copy / "labels.csv").read_text() == "another table"
 
-    (tmp_path / "copy.zip").write_bytes(zipped(LAYOUTS[name](), "all of it"))
+    (tmp_path / "copy.zip").write_bytes(zipped(layouts[name](), "all of it"))
     make_set(known, tmp_path / "of archive", tmp_path / "copy.zip")
     check_table(tmp_path / "of archive", name)
     assert table_of(tmp_path / "of folder") == table_of(tmp_path / "of archive")
 
     # archives as they were fetched by hand, in one folder; and a folder that is already where it should be
     by_hand = tmp_path / "by hand"
-    loose = {path: content for path, content in LAYOUTS[name]().items() if "/" not in path}
-    written(by_hand, {"set.zip": zipped(LAYOUTS[name](), "all of it"), **loose})
+    loose = {path: content for path, content in layouts[name]().items() if "/" not in path}
+    written(by_hand, {"set.zip": zipped(layouts[name](), "all of it"), **loose})
     make_set(known, by_hand, by_hand)
     check_table(by_hand, name)
 
 
-def test_a_start_that_is_broken_off_goes_on_at_the_same_commit(file_server: Any, tmp_path: Path) -> None:
-    known = served(file_server, "pocus")
+def test_a_start_that_is_broken_off_goes_on_at_the_same_commit(
+    layouts: Layouts, file_server: Any, tmp_path: Path
+) -> None:
+    known = served(file_server, "pocus", layouts["pocus"]())
     clip = f"/raw/{known.files.repository}/c0ffee/data/pocus_videos/linear/Vir_a.mp4"  # type: ignore[union-attr]
     content = file_server.files.pop(clip)
     with pytest.raises(InputError) as error:
@@ -394,40 +281,16 @@ def test_a_list_that_is_not_whole(file_server: Any) -> None:
         files.files()
 
 
-def test_masks_are_merged_and_filled(tmp_path: Path) -> None:
-    make_set(find_public_set("busi"), tmp_path / "busi", written(tmp_path / "b", busi()))
+def test_masks_are_merged_and_filled(layouts: Layouts, tmp_path: Path) -> None:
+    make_set(find_public_set("busi"), tmp_path / "busi", written(tmp_path / "b", layouts["busi"]()))
     merged = np.asarray(Image.open(tmp_path / "busi" / "merged_masks" / "benign (1)_mask.png"))
     assert sorted(zip(*np.nonzero(merged), strict=True)) == [(1, 1), (3, 2)] and merged.max() == 255
 
-    make_set(find_public_set("hc18"), tmp_path / "hc18", written(tmp_path / "h", hc18()))
+    make_set(find_public_set("hc18"), tmp_path / "hc18", written(tmp_path / "h", layouts["hc18"]()))
     mask = np.asarray(Image.open(tmp_path / "hc18" / "masks" / "010_2HC_Mask.png"))
     full = Image.new("L", (40, 30))
     ImageDraw.Draw(full).ellipse((10, 8, 28, 22), fill=255)
     assert set(np.unique(mask)) == {0, 255} and np.array_equal(mask, np.asarray(full))
-
-
-@pytest.mark.parametrize("centre", [(45, 60), (45, 100), (10, 60), (88, 118)])
-def test_outlines_are_filled_also_where_they_leave_the_picture(centre: tuple[int, int]) -> None:
-    y, x = np.mgrid[:90, :120]
-    angle = 0.4
-    along = (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle)
-    across = (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
-    radius = np.hypot(along / 30, across / 22)
-    outline = np.abs(radius - 1) < 0.03
-    filled, inside = filled_outline(outline), radius < 1.03
-    assert 2 * (filled & inside).sum() / (filled.sum() + inside.sum()) > 0.99
-    assert filled[outline].all() and not filled[radius > 1.05].any()
-
-
-def test_what_is_no_outline() -> None:
-    with pytest.raises(InputError, match="no outline"):
-        filled_outline(np.zeros((5, 5), bool))
-    line = np.zeros((20, 20), bool)
-    line[:, 3] = line[5, :] = True
-    with pytest.raises(InputError, match="no ellipse fits it"):
-        filled_outline(line)
-    with pytest.raises(InputError, match="no ellipse fits it"):
-        filled_outline(np.eye(20, dtype=bool))
 
 
 def test_the_layout_of_old_camus(tmp_path: Path) -> None:
@@ -450,16 +313,17 @@ def test_the_layout_of_old_camus(tmp_path: Path) -> None:
         ("fetal_planes_db", {"FETAL_PLANES_DB_data.csv": b"Image_name,Plane\na,b"}, "expected semicolons"),
         ("hc18", {"training_set/": None}, "no 'training_set' below it"),
         ("hc18", {"010_HC_Annotation.png": b"no picture"}, "010_HC_Annotation.png: cannot be read as a picture"),
-        ("hc18", {"010_HC_Annotation.png": picture()}, "010_HC_Annotation.png: no outline"),
+        ("hc18", {"010_HC_Annotation.png": b"blank"}, "010_HC_Annotation.png: no outline"),
         ("camus", {"patient": None}, "nothing of camus in it"),
         ("busi", {"benign": None}, "no 'benign' below it"),
     ],
 )
 def test_what_is_not_in_the_publishers_layout(
-    tmp_path: Path, name: str, change: dict[str, bytes | None], message: str
+    layouts: Layouts, tmp_path: Path, name: str, change: dict[str, bytes | None], message: str
 ) -> None:
-    layout = LAYOUTS[name]()
+    layout = layouts[name]()
     for part, content in change.items():
+        content = blank() if content == b"blank" else content
         for path in [path for path in layout if part in path]:
             if content is None:
                 del layout[path]
@@ -470,8 +334,12 @@ def test_what_is_not_in_the_publishers_layout(
     assert message in str(error.value) and not (tmp_path / "out" / "labels.csv").exists()
 
 
-def test_what_is_there_stays(tmp_path: Path) -> None:
-    known, copy, folder = find_public_set("covid_blues"), written(tmp_path / "in", covid_blues()), tmp_path / "out"
+def test_what_is_there_stays(layouts: Layouts, tmp_path: Path) -> None:
+    known, copy, folder = (
+        find_public_set("covid_blues"),
+        written(tmp_path / "in", layouts["covid_blues"]()),
+        tmp_path / "out",
+    )
     make_set(known, folder, copy)
     mine = (folder / "labels.csv").read_text() + "\n"
     (folder / "labels.csv").write_text(mine)
@@ -495,8 +363,8 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
         make_set(known, folder)
 
 
-def test_the_sets_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(PUBLIC_SETS) == list(LAYOUTS)
+def test_the_sets_are_described(layouts: Layouts) -> None:
+    assert NAMES == list(layouts) == list(EXPECTED)
     for name, known in PUBLIC_SETS.items():
         assert known.name == name and known.licence and known.page.startswith("https://") and known.by_hand
         assert max(map(len, known.licence_text().splitlines())) <= 120
