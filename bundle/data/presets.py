@@ -121,7 +121,7 @@ _ENTRIES = (
     Preset(
         "busi",
         "breast stills of BUSI with lesion masks: benign, malignant, normal; no patients are published",
-        "none is published with the data",
+        "none is known to be published with the data",
         patient_column="patient_id",
     ),
     Preset(

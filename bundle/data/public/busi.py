@@ -57,7 +57,7 @@ def _mask(folder: Path, image: Path) -> Path:
 BUSI = PublicSet(
     name="busi",
     title="BUSI: breast ultrasound stills with lesion masks, Baheya Hospital, Cairo",
-    licence="none is published with the data",
+    licence="none is known to be published with the data",
     licence_url="https://doi.org/10.1016/j.dib.2019.104863",
     terms=(
         "The article that describes the set is open access and asks to be cited; what may be done with the images "
@@ -72,6 +72,7 @@ BUSI = PublicSet(
     items=780,
     rows=rows,
     files=(RemoteFile("https://scholar.cu.edu.eg/Dataset_BUSI.zip", "Dataset_BUSI.zip"),),
-    unverified="the server's certificate is often out of order; no checksum of the archive is published",
+    unverified="the server's certificate is often out of order; its page, which may name a licence, could not be read; no "
+    "checksum of the archive is published",
     datalist="--preset busi",
 )
