@@ -72,7 +72,7 @@ BUSI = PublicSet(
     items=780,
     rows=rows,
     files=(RemoteFile("https://scholar.cu.edu.eg/Dataset_BUSI.zip", "Dataset_BUSI.zip"),),
-    unverified="the server's certificate is often out of order; its page, which may name a licence, could not be read; no "
-    "checksum of the archive is published",
+    unverified="the server's certificate is often out of order; its page, which may name a licence, could not be read; "
+    "no checksum of the archive is published",
     datalist="--preset busi",
 )
