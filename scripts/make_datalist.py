@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = Path(args.dataset_dir)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: expected the data folder")
-    fold_column = args.fold_column or (None if args.parts or args.folds else preset.fold_column)
+    otherwise = args.parts or args.folds or args.split_column
+    fold_column = args.fold_column or (None if otherwise else preset.fold_column)
     records = _read(folder, args, preset, fold_column)
     try:
         parts, seed = _split(records, args, preset, fold_column)
@@ -86,9 +87,10 @@ def _read(folder: Path, args: argparse.Namespace, preset: Preset, fold_column: s
     table = folder / "labels.csv"
     from_folder = args.patient_from_folder or args.label_from_folder
     if not table.exists():
-        if args.where or args.fold_column or args.patient_column or args.label_column:
+        if args.where or args.fold_column or args.split_column or args.patient_column or args.label_column:
             raise InputError(
-                f"{table}: not there: --where, --label-column, --patient-column and --fold-column choose from a table"
+                f"{table}: not there: --where, --label-column, --patient-column, --fold-column and --split-column "
+                "choose from a table"
             )
         if args.preset and (from_folder or not preset.prefixes):
             reads = "the names of the videos alone" if preset.prefixes else "this table"
@@ -119,6 +121,10 @@ def _split(
         folded = split_folds(records, args.folds, args.seed) if args.folds else _with_fold(records, fold_column)
         check_disjoint(by_fold(folded))
         return {"training": folded}, args.seed if args.folds else None
+    if args.split_column:
+        parts = _parts_of_column(records, args.split_column)
+        check_disjoint(parts)
+        return parts, None
     shares = args.parts or preset.parts
     parts = split_parts(records, dict(zip(PARTS, shares, strict=True)) if shares else None, args.seed)
     check_disjoint(parts)
@@ -132,6 +138,21 @@ def _with_fold(records: list[dict[str, Any]], column: str | None) -> list[dict[s
     if len(kept) < len(records):
         logging.warning("%d of %d items have no fold and are left out", len(records) - len(kept), len(records))
     return kept
+
+
+def _parts_of_column(records: list[dict[str, Any]], column: str) -> dict[str, list[dict[str, Any]]]:
+    """The parts that the table's own column names."""
+    if column not in records[0]:
+        raise InputError(f"labels.csv: no column {column!r}: expected one with {', '.join(PARTS)}")
+    parts: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
+    for record in records:
+        if (part := record[column]) in parts:
+            parts[part].append(record)
+        elif part:
+            raise InputError(f"labels.csv: column {column!r}: found {part!r}, expected {', '.join(PARTS)} or nothing")
+    if left := len(records) - sum(map(len, parts.values())):
+        logging.warning("%d of %d items are of no part and are left out", left, len(records))
+    return parts
 
 
 def _where(text: str) -> tuple[str, list[str]]:
@@ -173,6 +194,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     kind.add_argument("--folds", type=int, metavar="K", help="make K folds instead; all items are in training")
     kind.add_argument("--fold-column", metavar="NAME", help="take the folds of this column; items without are left out")
+    kind.add_argument(
+        "--split-column",
+        metavar="NAME",
+        help="take the parts of this column (training, validation, testing); items without are left out",
+    )
     add("--seed", type=int, default=0, help="another seed gives another split (default: 0)")
     add("--patient-from-folder", action="store_true", help="without a table: first folder level is the patient")
     add("--label-from-folder", action="store_true", help="without a table: first folder level is the class")

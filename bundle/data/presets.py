@@ -112,6 +112,26 @@ _ENTRIES = (
         parts=ALL_FOR_TRAINING,
     ),
     Preset(
+        "fetal_planes_db",
+        "stills of six maternal-fetal planes, and of three brain planes",
+        "CC BY 4.0",
+        label_columns=("label", "brain_plane"),
+        patient_column="patient_id",
+    ),
+    Preset(
+        "busi",
+        "breast stills of BUSI with lesion masks: benign, malignant, normal; no patients are published",
+        "none is known to be published with the data",
+        patient_column="patient_id",
+    ),
+    Preset(
+        "camus",
+        "half heart beats of CAMUS with masks: apical two and four chamber view",
+        "CC BY-NC-SA 4.0, non-commercial research",
+        where={"kind": ("half_sequence", "sequence")},
+        patient_column="patient_id",
+    ),
+    Preset(
         "us4",
         "US-4 whole: the four sets below as folders in one, 12 classes",
         "never released whole; two sets are private",

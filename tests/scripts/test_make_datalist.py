@@ -57,6 +57,30 @@ def test_parts_and_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert {record["fold"] for record in content["training"]} == {0, 1}
 
 
+def test_the_parts_of_a_column(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = dataset(tmp_path / "d", n_patients=6)
+    lines = (folder / "labels.csv").read_text().splitlines()
+    of = ["training", "training", "validation", "testing", "testing", ""]
+    rows = [f"{line},{of[int(line.split(',')[1])]}" for line in lines[1:]]
+    (folder / "labels.csv").write_text("\n".join([f"{lines[0]},split", *rows]))
+    run(folder, "--split-column", "split")
+    assert "2 of 12 items are of no part and are left out" in caplog.text
+    for name, records in open_datalist(folder).parts.items():
+        patients = {record["patient_id"].removeprefix("d/") for record in records}
+        assert patients == {str(patient) for patient, part in enumerate(of) if part == name}
+    with pytest.raises(InputError, match="no column 'part': expected one with training, validation, testing"):
+        run(folder, "--split-column", "part", "--overwrite")
+    (folder / "labels.csv").write_text("\n".join([f"{lines[0]},split", *rows]).replace("validation", "dev"))
+    with pytest.raises(InputError, match="column 'split': found 'dev', expected training, validation, testing"):
+        run(folder, "--split-column", "split", "--overwrite")
+    # a patient in two parts
+    (folder / "labels.csv").write_text(
+        "\n".join([f"{lines[0]},split", rows[0], rows[1].replace("training", "testing")])
+    )
+    with pytest.raises(InputError, match="d/0"):
+        run(folder, "--split-column", "split", "--overwrite")
+
+
 def test_few_clips_without_labels_are_all_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.mp4").write_bytes(b"0")
     run(tmp_path)
