@@ -96,6 +96,8 @@ def _check_classes(name: str, labels: Sequence[str], parts: Mapping[str, Sequenc
                 f"{name}: no training clip of {', '.join(labels[index] for index in unknown)}, of which the {part} "
                 "part has some: give every class a patient in each fold or part, or leave the class out"
             )
+    if not (parts["validation"] or parts["testing"]):
+        logger.warning("%s: all labelled clips are for training: there is nothing to say how good the network is", name)
     for part in [part for part in parts if parts[part]]:
         if missing := [label for index, label in enumerate(labels) if index not in found[part]]:
             logger.warning(
