@@ -16,6 +16,8 @@ from ..files import cannot_write, made_folder, written_beside
 from ..keys import UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
+from .folds import fold_parts
+from .label_sets import with_classes
 from .records import Record, records_from_table
 from .splits import split_parts
 
@@ -127,53 +129,77 @@ def open_datalist(
     datalist: str | os.PathLike[str] | None = None,
     *,
     label_column: str | None = "label",
+    where: Mapping[str, str | Sequence[str]] | None = None,
+    classes: str | Sequence[str] | None = None,
     fractions: Mapping[str, float] | None = None,
+    fold: int | str | None = None,
     seed: int = 0,
     allow_leakage: bool = False,
 ) -> Datalist:
     """The datalist of a data folder, made on the spot where there is none.
 
     The first of these counts: the file ``datalist``; ``datalist.json`` in the folder; ``labels.csv`` in the folder;
-    all clips below the folder. The last two are split by patient with `split_parts`.
+    all clips below the folder. The last two are split by patient with `split_parts`. With ``fold`` the parts are those
+    of cross-validation instead (`fold_parts`), also of a datalist.
 
     Args:
         dataset_dir: the data folder.
         datalist: a datalist file, if it is not the folder's own.
         label_column: the column of ``labels.csv`` with the class names; None for none.
+        where: which rows of ``labels.csv`` count, see `records_from_table`.
+        classes: the class names in the order of their indices, or the name of one of `LABEL_SETS`; None for those that
+            occur, sorted.
         fractions: share of the items by part, see `split_parts`.
+        fold: the fold that is tested.
         seed: seed of the split.
         allow_leakage: see `load_datalist`.
 
     Raises:
         InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
-            `records_from_table`, `records_from_folder`, `split_parts`), or labels or parts were asked for of a
-            datalist, which has its own.
+            `records_from_table`, `records_from_folder`, `split_parts`, `fold_parts`), a label is not among
+            ``classes``, parts were asked for beside a fold, or labels, rows or parts of a datalist, which has its own.
     """
+    if fold is not None and fractions is not None:
+        raise InputError(f"found fold {fold} and parts {fractions}: expected one of the two, leave out parts")
     folder = _existing_folder(dataset_dir)
     own, table = folder / "datalist.json", folder / "labels.csv"
     if datalist is not None or own.exists():
         source = own if datalist is None else Path(datalist)
         content = _read_content(source)
-        if fractions is not None or label_column not in (None, Keys.LABEL):
+        _check_records(content, source)
+        if fractions is not None or where is not None or label_column not in (None, Keys.LABEL):
             raise InputError(
-                f"{source} has labels and parts of its own: leave out label_column and parts, or the datalist"
+                f"{source} has labels and parts of its own: leave out label_column, where and parts, or the datalist"
             )
+        if fold is not None:
+            records = [record for part in PARTS for record in content.get(part) or []]
+            content = {**content, **_divided(records, source, None, fold, seed)}
     else:
         source = table if table.exists() else folder
         records = (
-            records_from_table(table, label_column=label_column) if table.exists() else records_from_folder(folder)
+            records_from_table(table, label_column=label_column, where=where)
+            if table.exists()
+            else records_from_folder(folder)
         )
         if unknown := sorted(set(fractions or {}) - set(PARTS)):
             raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
-        try:
-            parts = split_parts(records, fractions, seed)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
+        parts = _divided(records, source, fractions, fold, seed)
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
+    if classes is not None:
+        content = with_classes(content, classes)
     opened = _resolve(content, source, folder, allow_leakage)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
     return opened
+
+
+def _divided(
+    records: Sequence[Record], source: Path, fractions: Mapping[str, float] | None, fold: int | str | None, seed: int
+) -> dict[str, list[Record]]:
+    try:
+        return split_parts(records, fractions, seed) if fold is None else fold_parts(records, fold, seed)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _as_text(content: Mapping[str, Any]) -> str:
@@ -204,10 +230,8 @@ def _read_content(path: Path) -> dict[str, Any]:
 
 def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leakage: bool) -> Datalist:
     """Check the content of a datalist and turn it into records to load."""
+    _check_records(content, source)
     raw = {part: content.get(part) or [] for part in PARTS}
-    for part, records in raw.items():
-        for number, record in enumerate(records):
-            _check_record(record, f"{source}, {part} item {number}")
     labels = content.get("labels", datalist_content(raw, name="")["labels"])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{source}: 'labels' is {labels!r}: expected a list of class names")
@@ -226,6 +250,12 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leaka
     _check_files(everything, source)
     name = str(content.get("name", folder.resolve().name))
     return Datalist(name=name, labels=list(labels), content=content, **parts)
+
+
+def _check_records(content: Mapping[str, Any], source: Path) -> None:
+    for part in PARTS:
+        for number, record in enumerate(content.get(part) or []):
+            _check_record(record, f"{source}, {part} item {number}")
 
 
 def _check_record(record: Any, where: str) -> None:

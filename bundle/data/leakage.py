@@ -59,6 +59,39 @@ def check_leakage(
     return leaks
 
 
+def check_pretraining(
+    clips: Sequence[Fingerprint] | None,
+    tested: Sequence[Fingerprint],
+    cache: FrameCache,
+    output_dir: str | os.PathLike[str],
+    allow: bool = False,
+    name: str = "the encoder",
+    data: str = "",
+) -> list[Leak]:
+    """`check_leakage` between the clips that an encoder was pretrained on and those it is judged with.
+
+    Args:
+        clips: what it was pretrained on (`read_training_clips`); None where no list lies beside it, which the log says.
+        tested: the clips it is judged with.
+        cache, output_dir, allow: of `check_leakage`.
+        name: what the encoder is called.
+        data: what is known of what it was pretrained on, for the log.
+
+    Raises:
+        InputError: names what is shared, unless ``allow`` is set.
+    """
+    if clips is None:
+        logger.warning(
+            "%s: no list of the clips it was pretrained on%s lies beside it, so it was not checked whether it has seen "
+            "the clips it is judged with",
+            *(name, f" ({data})" if data else ""),
+        )
+        return []
+    if not clips:
+        return []
+    return check_leakage({f"the pretraining of {name}": clips, "the clips to judge": tested}, cache, output_dir, allow)
+
+
 def describe_leaks(leaks: Sequence[Leak]) -> str:
     """One line: what each two parts share, how many, and the first few."""
     groups: dict[tuple[str, str], dict[str, list[Leak]]] = {}
