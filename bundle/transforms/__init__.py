@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from .bring_along import bring_along as bring_along
+from .bring_along import bring_points_along as bring_points_along
 from .clip_geometry import ClipGeometry as ClipGeometry
 from .clip_sampling import ClipSampling as ClipSampling
 from .clip_sampling import keep_long_enough as keep_long_enough
