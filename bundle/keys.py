@@ -25,6 +25,7 @@ class Keys:
     VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch; a pair, then extra negatives
     FRAME_TIMES = "frame_times"  # (T,) seconds
     FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
+    FRAME_INDEX = "frame_index"  # (T,) which frames of the cine these are
     PAIR_FRAMES = "pair_frames"  # (V, K) frame indices of each view
     PAIR_MIXING = "pair_mixing"  # (V, K) mixing weights of each view
     PAIR_WEIGHT = "pair_weight"  # weight of the pair in the contrastive loss
@@ -39,6 +40,11 @@ class Keys:
     MOVING = "moving"  # whether the frames differ enough to have an order
     CLIP_FRAMES = "clip_frames"  # (n,) frame indices as shown
     SHORTENED = "shortened"  # whether the cine was too short for the asked stride
+
+    # record, sample and batch of lesions
+    MASK = "mask"  # path in the datalist, (T, H, W) of the original frames in an item; (T, 1, h, w) in a sample
+    META = "meta"  # in an item: what the cache says of its frames
+    BOXES = "boxes"  # (T, K, 4) xyxy in a sample, x the column; 0 where a frame has fewer than K
 
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
