@@ -33,7 +33,7 @@ class Keys:
     NEGATIVE_MASK = "negative_mask"  # (V - 2,) or (B, V - 2): which of the extra negatives are there
 
     # sample and batch of order and geometry
-    DRAW = "draw"  # in a record: (k, K), which of its K fixed draws a sample is
+    DRAW = "draw"  # in a record: (k, K), which of its K fixed draws (of its K frames) a sample is
     CLIPS = "clips"  # (2, n, C, H, W) in a sample, (B, 2, n, C, H, W) in a batch: as it is, transformed
     ORDER = "order"  # class index of the order in which the frames are shown
     GEOMETRY = "geometry"  # (P,) parameters of the affine map, mean 0 and unit variance; (B, P) also as output
