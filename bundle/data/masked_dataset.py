@@ -13,57 +13,79 @@ import numpy as np
 from ..errors import InputError
 from ..keys import Keys
 from .cine_dataset import CineDataset
+from .clips import keep_readable
 from .datalist import Datalist
 from .frame_cache import FrameCache
 from .records import Record
+from .splits import few_patients
 
 logger = logging.getLogger(__name__)
 
 
-def keep_masked(datalist: Datalist, cache: FrameCache, masks: FrameCache) -> Datalist:
-    """Fills the cache of masks and leaves out clips whose mask is not there, cannot be read or does not fit.
+def keep_masked(
+    datalist: Datalist,
+    cache: FrameCache,
+    masks: FrameCache,
+    labelled_patients: float | None = None,
+    seed: int = 0,
+) -> Datalist:
+    """The clips that have a mask, and both can be read and fit; of training those of `few_patients` where asked.
 
-    The log names each mask that cannot be read or has another size or number of frames than its image, counts the clips
-    without one, and says how many frames have a lesion: an empty mask is a frame without one.
+    Fills both caches. The log names each file that cannot be read and each mask of another size or number of frames
+    than its image, counts the clips without a mask, and says in how many frames something is marked: an empty mask is a
+    frame without a lesion.
 
     Args:
-        datalist: clips that are in ``cache`` (`keep_readable`).
+        datalist: with paths in ``mask``.
         cache: of the clips.
         masks: with `bundle.transforms.mask_preprocessing`.
+        labelled_patients: patients a class (of the table's labels) whose training clips are used, see `few_patients`.
+        seed: which patients these are.
 
     Raises:
         InputError: no training clip has a mask that fits.
     """
-    everything = [record for records in datalist.parts.values() for record in records]
-    files = [{Keys.IMAGE: record[Keys.MASK]} for record in everything if record.get(Keys.MASK)]
-    bad = dict(masks.fill(files).skipped) if files else {}
-    without = sum(not record.get(Keys.MASK) for record in everything)
-    if without:
-        logger.info("%d of %d clips have no mask and are left out", without, len(everything))
-    parts: dict[str, list[Record]] = {}
-    for part, records in datalist.parts.items():
-        parts[part] = []
-        lesions, frames = 0, 0
-        for record in records:
-            if not record.get(Keys.MASK) or record[Keys.MASK] in bad:
-                continue
-            try:
-                mask = read_mask(record, cache, masks)
-            except InputError as error:
-                logger.warning("left out: %s", error)
-                continue
-            parts[part].append(record)
-            lesions, frames = lesions + int(mask.any(axis=(1, 2)).sum()), frames + len(mask)
-        if records:
-            logger.info(
-                "%s: %d clips with a mask, a lesion in %d of %d frames", part, len(parts[part]), lesions, frames
-            )
+    count = sum(map(len, datalist.parts.values()))
+    parts = {part: [record for record in records if record.get(Keys.MASK)] for part, records in datalist.parts.items()}
     if not parts["training"]:
         raise InputError(
-            f"{datalist.name}: none of {len(datalist.training)} training clips has a mask that fits; expected a column "
-            "'mask' with paths relative to the data folder, and masks of the size of their images"
+            f"{datalist.name}: none of {len(datalist.training)} training clips has a mask; expected a column 'mask' "
+            "with paths relative to the data folder"
         )
+    if left_out := count - sum(map(len, parts.values())):
+        logger.info("%d of %d clips have no mask and are left out", left_out, count)
+    if labelled_patients is not None:
+        parts["training"] = few_patients(parts["training"], labelled_patients, seed)
+    readable = keep_readable(_with_parts(datalist, parts), cache)
+    files = [{Keys.IMAGE: record[Keys.MASK]} for records in readable.parts.values() for record in records]
+    bad = {path for path, _ in masks.fill(files).skipped}
+    fitting = {
+        part: [record for record in records if record[Keys.MASK] not in bad and _fits(record, cache, masks)]
+        for part, records in readable.parts.items()
+    }
+    if not fitting["training"]:
+        raise InputError(f"{datalist.name}: no training clip has a mask that can be read and fits; see above why")
+    for part, records in fitting.items():
+        marked = [read_mask(record, cache, masks).any(axis=(1, 2)) for record in records]
+        if marked:
+            frames = np.concatenate(marked)
+            logger.info(
+                "%s: %d clips, something is marked in %d of %d frames", part, len(marked), frames.sum(), len(frames)
+            )
+    return _with_parts(datalist, fitting)
+
+
+def _with_parts(datalist: Datalist, parts: Mapping[str, list[Record]]) -> Datalist:
     return replace(datalist, training=parts["training"], validation=parts["validation"], testing=parts["testing"])
+
+
+def _fits(record: Record, cache: FrameCache, masks: FrameCache) -> bool:
+    try:
+        read_mask(record, cache, masks)
+    except InputError as error:
+        logger.warning("left out: %s", error)
+        return False
+    return True
 
 
 def read_mask(record: Mapping[str, Any], cache: FrameCache, masks: FrameCache) -> np.ndarray:

@@ -27,6 +27,9 @@ class DetectionLoss(nn.Module):
         box_weight: of the loss of the boxes.
         alpha, gamma: of the focal loss.
         candidates: places a level that the matching looks at, those nearest to the lesion's centre.
+
+    Attributes:
+        parts: detached scalars of the last call, for logging: ``score_loss`` and ``box_loss``.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class DetectionLoss(nn.Module):
         self.register_buffer("anchors", anchors.detach().clone())
         self.focal = FocalLoss(gamma=gamma, alpha=alpha, reduction="sum")
         self.giou = BoxGIoULoss(reduction="sum")
+        self.parts: dict[str, torch.Tensor] = {}
         self.matcher = ATSSMatcher(candidates, center_in_gt=True)
 
     def match(self, boxes: torch.Tensor) -> torch.Tensor:
@@ -63,7 +67,8 @@ class DetectionLoss(nn.Module):
             predicted: ``(B, T, 5, M)`` of the network.
             boxes: ``(B, T, K, 4)`` xyxy in pixels of the frame; what has no area is no box.
         """
-        scores, regressed = predicted[:, :, 4].flatten(0, 1), predicted[:, :, :4].flatten(0, 1).transpose(1, 2)
+        predicted = predicted.flatten(0, 1).float()
+        scores, regressed = predicted[:, 4], predicted[:, :4].transpose(1, 2)
         belongs = torch.zeros_like(scores)
         box_loss = regressed.sum() * 0  # a batch without any lesion has a gradient of 0
         for frame, (found, true) in enumerate(zip(regressed, boxes.flatten(0, 1), strict=True)):
@@ -74,4 +79,6 @@ class DetectionLoss(nn.Module):
                 belongs[frame] = positive.to(belongs)
                 box_loss = box_loss + self.giou(found[positive], true[matched[positive]].to(found))
         count = belongs.sum().clamp(min=1)
-        return (self.focal(scores.reshape(-1, 1), belongs.reshape(-1, 1)) + self.box_weight * box_loss) / count
+        score_loss, box_loss = self.focal(scores.reshape(-1, 1), belongs.reshape(-1, 1)) / count, box_loss / count
+        self.parts = {"score_loss": score_loss.detach(), "box_loss": box_loss.detach()}
+        return score_loss + self.box_weight * box_loss
