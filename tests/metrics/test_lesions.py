@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from bundle.data import FrameCache, MaskedDataset, open_datalist
 from bundle.errors import InputError
 from bundle.metrics import (
+    SegmentationMetric,
     average_precision,
     ellipse_circumference,
     free_response,
@@ -24,6 +27,7 @@ from bundle.metrics import (
 )
 from bundle.metrics.box_figures import ap_interval, best_box_iou
 from bundle.metrics.mask_figures import pixel_spacing
+from bundle.transforms import EvenFramesd, MaskAlongd, mask_preprocessing, preprocessing
 
 
 def disc(x: float, y: float, a: float, b: float | None = None, turn: float = 0.0) -> np.ndarray:
@@ -114,6 +118,31 @@ def test_circumference_of_the_true_masks_of_hc18_is_the_published_one(ultrasound
         mask = np.asarray(Image.open(folder / row["mask"]).convert("L")) > 0
         measured = ellipse_circumference(mask, (size, size))
         assert measured == pytest.approx(float(row["head_circumference_mm"]), rel=0.02)
+
+
+def test_a_head_seen_by_the_network_has_about_the_published_circumference(
+    ultrasound_data: Path, tmp_path: Path
+) -> None:
+    """True masks through the network's square of 96 pixels and back."""
+    datalist = open_datalist(ultrasound_data / "fetal_head_hc18", fractions={"training": 1.0})
+    records = datalist.training[::30]
+    dataset = MaskedDataset(
+        records,
+        FrameCache(tmp_path, preprocessing(96)),
+        FrameCache(tmp_path, mask_preprocessing()),
+        lambda item: MaskAlongd()(EvenFramesd(n_frames=1)(item)),
+    )
+    metric = SegmentationMetric(dataset)
+    batch = {"index": torch.arange(len(records)), "frame_index": torch.zeros(len(records), 1, dtype=torch.int64)}
+    metric.update((torch.stack([20 * dataset[k]["mask"] - 10 for k in range(len(records))]), batch))
+    for item, record in zip(metric.items, records, strict=True):
+        assert item["dice"] > 0.97 and item["hd95_mm"] < 3
+        assert item["circumference_error_mm"] < 0.03 * float(record["head_circumference_mm"])
+    nothing = metric.frame_item(
+        torch.full((1, 96, 96), -9.0), dataset.item(0)["mask"][0] > 0, records[0], dataset.item(0)["meta"]
+    )
+    assert nothing["missed"] == 1 and nothing["dice"] == 0
+    assert nothing["circumference_error_mm"] == float(records[0]["head_circumference_mm"])
 
 
 def test_spacing_of_the_original_pixels() -> None:
