@@ -40,6 +40,10 @@ class Keys:
     CLIP_FRAMES = "clip_frames"  # (n,) frame indices as shown
     SHORTENED = "shortened"  # whether the cine was too short for the asked stride
 
+    # record, sample and batch of saliency
+    FIXATIONS = "fixations"  # `Gaze` in a record; (T, 1, h, w) in a sample, how often a pixel of a frame was fixated
+    SALIENCY = "saliency"  # (T, 1, h, w) fixation densities, the pixels of a frame sum to 1
+
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
     PROJECTION = "projection"  # (B, V, P)
