@@ -41,7 +41,8 @@ class Keys:
     SHORTENED = "shortened"  # whether the cine was too short for the asked stride
 
     # record, sample and batch of saliency
-    FIXATIONS = "fixations"  # `Gaze` in a record; (T, 1, h, w) in a sample, how often a pixel of a frame was fixated
+    GAZE = "gaze"  # a record's `Gaze`: its fixations in the network's square
+    FIXATIONS = "fixations"  # (T, 1, h, w) how often each pixel of a frame was fixated
     SALIENCY = "saliency"  # (T, 1, h, w) fixation densities, the pixels of a frame sum to 1
 
     # output of a contrastive network

@@ -59,13 +59,13 @@ def records_from_table(
             video to two patients, or no row is left.
     """
     path = Path(labels_csv)
-    columns, rows = _read_rows(path)
+    columns, rows = read_rows(path)
     if label_column == Keys.LABEL and label_column not in columns:
         logger.info("%s has no column %r: its clips are taken as unlabelled", path, label_column)
         label_column = None
     where = {column: [value] if isinstance(value, str) else list(value) for column, value in (where or {}).items()}
     needed = [FILE_COLUMN, label_column, patient_column, fold_column, *where]
-    _require_columns(path, columns, [column for column in needed if column is not None])
+    require_columns(path, columns, [column for column in needed if column is not None])
     kept = [(line, row) for line, row in rows if all(row[column] in values for column, values in where.items())]
     if not kept:
         chosen = f" where {dict(where)}" if where else ""
@@ -119,15 +119,19 @@ def log_unknown_patients(source: Path, records: Sequence[Record]) -> None:
         )
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The columns and (line number, row) of a table, cells stripped, blank rows left out."""
+def read_rows(path: Path, expected: str = "a table of labels") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns and (line number, row) of a table, cells stripped, blank rows left out.
+
+    Raises:
+        InputError: it cannot be read (``expected`` says what it should be), or is no CSV of equal, once named columns.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)  # else an open quote swallows the rows after it
             columns = [cell.strip() for cell in next(reader, [])]
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): expected a table of labels") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}): expected {expected}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV table in UTF-8 ({error}): save it as CSV UTF-8") from error
     other = next((mark for mark in ";\t" if len(columns) == 1 and mark in columns[0]), None)
@@ -148,7 +152,8 @@ def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     return columns, rows
 
 
-def _require_columns(path: Path, columns: Sequence[str], needed: Sequence[str]) -> None:
+def require_columns(path: Path, columns: Sequence[str], needed: Sequence[str]) -> None:
+    """Refuse a table that lacks one of the ``needed`` columns."""
     for column in needed:
         if column not in columns:
             found = ", ".join(c for c in columns if c) or "none"

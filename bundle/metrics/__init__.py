@@ -19,6 +19,7 @@ from .linear_probe import LinearProbe as LinearProbe
 from .linear_probe import fit_linear_probe as fit_linear_probe
 from .order_geometry import GeometryErrors as GeometryErrors
 from .order_geometry import OrderAccuracy as OrderAccuracy
+from .patient_mean import patient_mean as patient_mean
 from .probe_result import ClipPrediction as ClipPrediction
 from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames
@@ -27,6 +28,14 @@ from .protocol import grouped_folds as grouped_folds
 from .protocol import per_frame as per_frame
 from .protocol import probe_out_of_fold as probe_out_of_fold
 from .protocol import probe_split as probe_split
+from .saliency import auc_judd as auc_judd
+from .saliency import auc_shuffled as auc_shuffled
+from .saliency import cc as cc
+from .saliency import kld as kld
+from .saliency import nss as nss
+from .saliency import saliency_figures as saliency_figures
+from .saliency import sim as sim
+from .saliency_maps import SaliencyMaps as SaliencyMaps
 from .scores import accuracy as accuracy
 from .scores import balanced_accuracy as balanced_accuracy
 from .scores import class_recalls as class_recalls
