@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NT-Xent, the semi-supervised contrastive loss, order and geometry, several of them at once, and saliency."""
+"""NT-Xent, the semi-supervised contrastive loss, order and geometry, several of them at once, and the tasks' losses."""
 
 from __future__ import annotations
 
+from .frame_classification import FrameClassificationLoss
 from .nt_xent import NTXentLoss
 from .order_geometry import GeometryLoss, OrderLoss
 from .pretext import PretextLoss
 from .saliency import SaliencyLoss
 from .semi_supervised import SemiSupervisedContrastiveLoss
 
-__all__ = ["GeometryLoss", "PretextLoss", "NTXentLoss", "OrderLoss", "SaliencyLoss", "SemiSupervisedContrastiveLoss"]
+__all__ = [
+    "FrameClassificationLoss",
+    "GeometryLoss",
+    "NTXentLoss",
+    "OrderLoss",
+    "PretextLoss",
+    "SaliencyLoss",
+    "SemiSupervisedContrastiveLoss",
+]
