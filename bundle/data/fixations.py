@@ -18,8 +18,9 @@ from .records import read_rows, require_columns
 class Fixation(NamedTuple):
     """A row of the table.
 
-    ``x`` is the column and ``y`` the row in pixels of the original frame, 0 the centre of the first. ``frame`` counts from 0; ``time`` and ``duration`` are in seconds, ``time`` from the clip's first frame on. Of frame
-    and time one is given at least.
+    ``x`` is the column and ``y`` the row in pixels of the original frame, 0 the centre of the first. ``frame`` counts
+    from 0; ``time`` and ``duration`` are in seconds, ``time`` from the clip's first frame on. Of frame and time one is
+    given at least.
     """
 
     line: int

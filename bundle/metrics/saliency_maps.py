@@ -53,7 +53,7 @@ class SaliencyMaps(Metric):
 
     @torch.no_grad()
     def iteration_completed(self, engine: Engine) -> None:
-        self.update((engine.state.output[CommonKeys.PRED], engine.state.batch))  # type: ignore[index]
+        self.update((engine.state.output[CommonKeys.PRED], engine.state.batch))  # type: ignore[index, arg-type]
 
     def update(self, output: tuple[torch.Tensor, Mapping[str, Any]]) -> None:
         """Adds a batch: predictions ``(B, T, 1, h, w)``, and what the batch says of the frames."""

@@ -16,8 +16,9 @@ from ..data.datalist import Datalist
 from ..data.fixations import Fixation, read_fixations
 from ..data.frame_cache import FrameCache
 from ..data.frame_times import known_times
+from ..data.splits import few_patients
 from ..errors import InputError
-from ..keys import Keys
+from ..keys import UNLABELLED, Keys
 from .bring_along import bring_points_along
 from .gaze import BlurWidth, Gaze
 from .square import known
@@ -63,6 +64,8 @@ def with_fixations(
     blur: BlurWidth,
     rules: FixationRules | None = None,
     unknown_videos: str = "refuse",
+    patients: float | None = None,
+    seed: int = 0,
 ) -> Datalist:
     """The clips that have a fixation, each with its ``gaze`` (`Gaze`); the log says how many are left out, and why.
 
@@ -75,6 +78,8 @@ def with_fixations(
         blur: how far a fixation reaches.
         rules: by default as described there.
         unknown_videos: see `read_fixations`.
+        patients, seed: of the training part those of so many patients, as in `few_patients`; where clips have no label
+            they count as a class of their own.
 
     Raises:
         InputError: as `read_fixations`; a row, which is named, does not fit its clip; a file is one of several of a
@@ -99,7 +104,16 @@ def with_fixations(
         logger.warning("%s: %d of %d clips have no fixation and are left out", path, len(records) - left, len(records))
     if not training:
         raise InputError(f"{path}: none of {len(datalist.training)} training clips has a fixation; check its video_id")
+    if patients is not None:
+        training = _of_few_patients(training, patients, seed, len(datalist.labels))
     return replace(datalist, training=training, validation=validation, testing=testing)
+
+
+def _of_few_patients(records: list[dict[str, Any]], patients: float, seed: int, other: int) -> list[dict[str, Any]]:
+    labels = [other if record[Keys.LABEL] == UNLABELLED else record[Keys.LABEL] for record in records]
+    labelled = [{**record, Keys.LABEL: label} for record, label in zip(records, labels, strict=True)]
+    chosen = {record[Keys.PATIENT_ID] for record in few_patients(labelled, patients, seed)}
+    return [record for record in records if record[Keys.PATIENT_ID] in chosen]
 
 
 def _check_one_file_a_video(path: Any, records: Sequence[dict[str, Any]], found: dict[str, list[Fixation]]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,5 +134,5 @@ class Gaze:
         return counts
 
 
-def _told(given: Mapping[str, Any], names: list[str]) -> str:
+def _told(given: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {given[name]}" for name in names) or "none"
