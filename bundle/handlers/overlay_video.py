@@ -11,8 +11,11 @@ import numpy as np
 
 from ..files import written_beside
 
-_CODECS = ("libvpx-vp9", "mpeg4")
-"""The first that PyAV's FFmpeg can write: VP9 by libvpx (BSD, royalty-free), else MPEG-4 by FFmpeg itself (LGPL).
+_OPTIONS = {
+    "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"},
+    "mpeg4": {"b": "4000000"},
+}
+"""Codecs; the first is taken that PyAV's FFmpeg can write: VP9 by libvpx (BSD, royalty-free), else MPEG-4 by FFmpeg itself (LGPL).
 
 Never x264 or x265, which PyAV's wheels have as well and which are under the GPL.
 """
@@ -22,7 +25,7 @@ _TITLE_HEIGHT = 16
 
 
 def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A grey frame ``(H, W)`` uint8 under a map ``(H, W)``, from nothing at 0 to dark red at its maximum, as RGB uint8."""
+    """A grey frame ``(H, W)`` uint8 under a map ``(H, W)``, clear at 0 to dark red at its maximum: RGB uint8."""
     from matplotlib import colormaps
 
     share = heat / max(float(heat.max()), float(np.finfo(np.float32).tiny))
@@ -54,16 +57,15 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: flo
     """
     import av
 
-    codec = next(name for name in _CODECS if name in av.codecs_available)
+    codec = next(name for name in _OPTIONS if name in av.codecs_available)
     with written_beside(path) as beside, av.open(str(beside), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=Fraction(frames_a_second).limit_denominator(1000))
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
-        if codec == _CODECS[0]:
-            stream.options = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"}
-        else:
-            stream.bit_rate = 4_000_000
-        for picture in pictures:
+        stream.options = _OPTIONS[codec]
+        for number, picture in enumerate(pictures):
             even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
-            stream.height, stream.width = even.shape[:2]
+            if number == 0:
+                stream.height, stream.width = even.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         container.mux(stream.encode())

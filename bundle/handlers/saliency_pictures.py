@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class SaliencyPictures:
         self.folder = Path(output_dir)
         self.network = network
         self.dataset = dataset
-        self.input = {"mean": mean, "std": std, "channels": channels}
+        self.normalise = partial(network_input, mean=mean, std=std, channels=channels)
         self.title = data_in_words(data)
         self.n_clips = n_clips
         self.load = Compose([LoadCined(Keys.IMAGE), ToGreyd(Keys.IMAGE)])
@@ -140,6 +141,6 @@ class SaliencyPictures:
 
     def _predict(self, record: Mapping[str, Any], frames: Sequence[int], device: Any) -> np.ndarray:
         """The maps of frames ``(T, h, w)`` in the network's square."""
-        images = network_input(chosen_frames(self.dataset.cache.frames(record), np.array(frames)), **self.input)
+        images = self.normalise(chosen_frames(self.dataset.cache.frames(record), np.array(frames)))
         with torch.no_grad(), eval_mode(self.network):
             return FramesInferer(32)(images[None].to(device), self.network)[0, :, 0].float().cpu().numpy()

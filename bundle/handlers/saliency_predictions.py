@@ -35,10 +35,8 @@ def describe_saliency(content: dict[str, Any]) -> list[str]:
         f"{content['part']} patients{chosen}; mean over patients, 95 % interval"
     ]
     for name in FIGURES:
-        lines.append(
-            f"  {name.replace('_', ' ')} {_number(figures[name])}; centre prior {_number(figures[name + CENTRE_PRIOR])}; "
-            f"uniform {_number(figures[name + UNIFORM])}"
-        )
+        told, prior, level = (_number(figures[name + behind]) for behind in ("", CENTRE_PRIOR, UNIFORM))
+        lines.append(f"  {name.replace('_', ' ')} {told}; centre prior {prior}; uniform {level}")
     return [*lines, f"  kld less than the centre prior's by {_number(figures[GAIN])}"]
 
 
