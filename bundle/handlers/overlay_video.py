@@ -11,12 +11,13 @@ import numpy as np
 
 from ..files import written_beside
 
-_OPTIONS = {
+_OPTIONS: dict[str, dict[str, str]] = {
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"},
     "mpeg4": {"b": "4000000"},
 }
-"""Codecs; the first is taken that PyAV's FFmpeg can write: VP9 by libvpx (BSD, royalty-free), else MPEG-4 by FFmpeg itself (LGPL).
+"""Codecs; the first is taken that PyAV's FFmpeg can write.
 
+VP9 by libvpx is under the BSD licence and free of royalties, and browsers show it; MPEG-4 by FFmpeg itself (LGPL).
 Never x264 or x265, which PyAV's wheels have as well and which are under the GPL.
 """
 
@@ -62,7 +63,7 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: flo
         stream = container.add_stream(codec, rate=Fraction(frames_a_second).limit_denominator(1000))
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
-        stream.options = _OPTIONS[codec]
+        stream.options = dict(_OPTIONS[codec])
         for number, picture in enumerate(pictures):
             even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
             if number == 0:

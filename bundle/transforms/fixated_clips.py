@@ -33,9 +33,8 @@ class FixationRules:
     """How a row of the table becomes part of a frame's fixations.
 
     Args:
-        frames: ``"began"``: a fixation counts on the frame on which it began, or that was shown at its time.
-            ``"lasts"``: on every frame shown while it lasted, by the seconds it lasted there; needs durations and
-            frame times.
+        frames: ``"lasts"``: a fixation counts on every frame shown while it lasted, by the seconds it lasted there;
+            needs durations and frame times. ``"began"``: on the frame on which it began, or that was shown at its time.
         by_duration: fixations weigh as long as they last; off, all the same.
         outside: ``"leave_out"`` fixations beside their frame or after the clip's end, as people do look away, and say
             how many; or ``"refuse"`` them. A frame number that the clip does not have is always refused.
@@ -44,13 +43,13 @@ class FixationRules:
         InputError: another word.
     """
 
-    frames: str = "began"
+    frames: str = "lasts"
     by_duration: bool = True
     outside: str = "leave_out"
 
     def __post_init__(self) -> None:
         for name, value, words in (
-            ("frames", self.frames, ("began", "lasts")),
+            ("frames", self.frames, ("lasts", "began")),
             ("outside", self.outside, ("leave_out", "refuse")),
         ):
             if value not in words:
@@ -181,7 +180,10 @@ class _Reading:
             raise InputError(f"{where}: no duration: give it in seconds, or weigh all fixations the same")
         lasts = self.rules.frames == "lasts" and n_frames > 1
         if n_frames > 1 and times is None and (lasts or fixation.frame is None):
-            raise InputError(f"{where}: the file of {video} does not say when its frames were taken: give the frame")
+            raise InputError(
+                f"{where}: the file of {video} does not say when its frames were taken: give the frame, and count "
+                "fixations where they began"
+            )
         if lasts and fixation.duration is None:
             raise InputError(f"{where}: no duration: give it in seconds, or count fixations where they began")
         weight = float(fixation.duration or 1.0) if self.rules.by_duration else 1.0
