@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class SaliencyPictures:
                 axes.set(xticks=[], yticks=[])
         return figure
 
-    def video(self, record: Mapping[str, Any], device: Any) -> tuple[float, Iterator[np.ndarray]]:
+    def video(self, record: Mapping[str, Any], device: Any) -> tuple[float, Iterable[np.ndarray]]:
         """Frames a second, and pictures ``(H, W, 3)`` uint8, of a clip beside its prediction."""
         meta, gaze = self.dataset.cache.meta(record), record[Keys.GAZE]
         grey = self._original(record)
@@ -123,14 +123,14 @@ class SaliencyPictures:
         maps = self._predict(record, range(len(grey)), device)
 
         def pictures() -> Iterator[np.ndarray]:
-            rounds = max(1, math.ceil(_LEAST_SECONDS * rate / len(grey)))
-            for frame in list(range(len(grey))) * rounds:
+            for frame in range(len(grey)):
                 predicted = overlay(grey[frame], put_back(maps[frame][None], meta)[0].numpy())
                 points = put_points_back(gaze.points[gaze.frames == frame], meta).numpy()
                 title = f"{self.title}: frame {frame} with fixations, and predicted saliency"
                 yield side_by_side(grey[frame], points, predicted, title)
 
-        return rate, pictures()
+        rounds = math.ceil(_LEAST_SECONDS * rate / len(grey))
+        return rate, pictures() if rounds <= 1 else list(pictures()) * rounds
 
     def _original(self, record: Mapping[str, Any], frames: Sequence[int] | None = None) -> np.ndarray:
         """The sector in the original frames ``(T, H, W)`` uint8, black around it."""

@@ -12,13 +12,15 @@ from ..errors import InputError
 from ..keys import Keys
 from .across_ranks import total, world_size
 
+_LEAST_MASS = 0.1
+
 
 class SaliencyLoss(nn.Module):
     """Kullback-Leibler divergence ``sum q log(q / p)`` of the prediction p from the fixation density q, in nats.
 
-    The mean over the frames that have a density; a frame whose density is 0 everywhere (what was looked at is not in
-    the view) is left out. If none has one the loss is 0 with finite gradients. In a distributed run the mean is over
-    the frames of all ranks. A density need not sum to 1: it is divided by its sum.
+    A density that sums to 1 in its frame sums to less in a view from which some of it is cropped; it is divided by its
+    sum. A frame of which less than a tenth is left is left out: what was looked at is not in the view. The loss is the
+    mean over the others, of all ranks in a distributed run; without any it is 0 with finite gradients.
 
     The figure by which saliency maps of ultrasound are trained and compared (Droste et al., IPMI 2019). Computed in
     single precision, also inside autocast (double stays double).
@@ -52,8 +54,9 @@ class SaliencyLoss(nn.Module):
             pixels = outputs.shape[-2] * outputs.shape[-1]
             log_p, q = outputs.to(exact).reshape(-1, pixels), density.to(exact).reshape(-1, pixels)
             mass = q.sum(dim=1, keepdim=True)
-            q = q / mass.clamp(min=torch.finfo(exact).tiny)
+            counts = (mass >= _LEAST_MASS).flatten()
+            q = q / mass.clamp(min=_LEAST_MASS)
             divergence = (torch.xlogy(q, q) - q * log_p).sum(dim=1)
-        loss = world_size() * divergence.sum() / total((mass > 0).sum()).clamp(min=1)
+        loss = world_size() * (divergence * counts).sum() / total(counts.sum()).clamp(min=1)
         self.parts = {"kld": loss.detach()}
         return loss

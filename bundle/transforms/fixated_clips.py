@@ -144,7 +144,7 @@ class _Reading:
         video, meta, shape = record[Keys.VIDEO_ID], self.cache.meta(record), self.cache.frames(record).shape
         times = known_times(meta.get(Keys.FRAME_TIMES), shape[1])
         height, width = known(meta, "original_size")
-        frames, points, weights = [], [], []
+        lines, frames, points, weights = [], [], [], []
         for fixation in fixations:
             where = f"{self.path}, line {fixation.line}"
             if not (-0.5 <= fixation.x < width - 0.5 and -0.5 <= fixation.y < height - 0.5):
@@ -156,13 +156,14 @@ class _Reading:
             if not shown:
                 self._leave_out(f"{where}: time {fixation.time:g} lies outside the clip {video}")
             for frame, weight in shown:
+                lines.append(fixation.line)
                 frames.append(frame)
                 points.append((fixation.x + 0.5, fixation.y + 0.5))
                 weights.append(weight)
         size = shape[-1]
         along = bring_points_along(np.array(points, dtype=np.float64).reshape(-1, 2), meta).numpy()
         inside = ((along >= 0) & (along < size)).all(axis=1)
-        self.cropped += int((~inside).sum())
+        self.cropped += len(set(np.array(lines)[~inside].tolist()))
         if not inside.any():
             return None
         blurred = self.blur.in_network_pixels(meta, str(record[Keys.IMAGE]))
@@ -195,10 +196,9 @@ class _Reading:
         begins = times - times[0]
         ends = np.append(begins[1:], begins[-1] + np.median(np.diff(begins)))
         begin = fixation.time if fixation.time is not None else float(begins[fixation.frame or 0])
-        if not -_ROUNDING_S <= begin < ends[-1]:
-            return []
         if not lasts:
-            return [(max(0, int(np.searchsorted(begins, begin + _ROUNDING_S, side="right")) - 1), weight)]
+            shown = int(np.searchsorted(begins, begin + _ROUNDING_S, side="right")) - 1
+            return [(shown, weight)] if shown >= 0 and begin < ends[-1] else []
         seconds = np.minimum(ends, begin + (fixation.duration or 0.0)) - np.maximum(begins, begin)
         return [(int(i), float(seconds[i]) if self.rules.by_duration else 1.0) for i in np.flatnonzero(seconds > 0)]
 
