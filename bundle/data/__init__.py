@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from .batches import PrepareFrames as PrepareFrames
 from .batches import PreparePretext as PreparePretext
-from .batches import PrepareTargets as PrepareTargets
 from .batches import id_codes as id_codes
 from .cine_dataset import CineDataset as CineDataset
 from .clips import fixed_draws as fixed_draws

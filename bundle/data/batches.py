@@ -62,26 +62,15 @@ class PreparePretext(PrepareBatch):
         )
 
 
-class PrepareTargets(PrepareBatch):
-    """Batch -> frames ``(B, T, C, H, W)`` and a dict of the targets named by ``keys``."""
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self.keys = tuple(keys)
-
-    def __call__(
-        self,
-        batchdata: Mapping[str, Any],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        to = {"device": device, "non_blocking": non_blocking}
-        frames = batchdata[Keys.FRAMES].to(**to, **kwargs)
-        return frames, {key: batchdata[key].to(**to) for key in self.keys}
-
-
 class PrepareFrames(PrepareBatch):
-    """Evaluation batch -> frames ``(B, T, C, H, W)`` and class indices ``(B,)``."""
+    """Batch -> frames ``(B, T, C, H, W)`` and their target: class indices ``(B,)``, or another tensor of the batch.
+
+    Args:
+        target: its key.
+    """
+
+    def __init__(self, target: str = Keys.LABEL) -> None:
+        self.target = target
 
     def __call__(
         self,
@@ -91,4 +80,4 @@ class PrepareFrames(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         frames = batchdata[Keys.FRAMES].to(device=device, non_blocking=non_blocking, **kwargs)
-        return frames, batchdata[Keys.LABEL].to(device=device, non_blocking=non_blocking)
+        return frames, batchdata[self.target].to(device=device, non_blocking=non_blocking)

@@ -28,7 +28,7 @@ from ..transforms.load import LoadCined
 from ..transforms.put_back import put_back, put_points_back
 from .montage import video_text
 from .overlay_video import overlay, side_by_side, write_video
-from .saliency_predictions import data_in_words
+from .predictions import of_what
 
 _LEAST_SECONDS = 4.0
 
@@ -48,7 +48,7 @@ class SaliencyPictures:
         network: `SaliencyNet`.
         dataset: the tested clips, with their gaze.
         mean, std, channels: of what the network takes.
-        data: name of the data, to stand in the pictures.
+        data, protocol: of `Predictions`, to stand in the pictures.
         n_clips: rows of the picture.
     """
 
@@ -64,13 +64,14 @@ class SaliencyPictures:
         std: float | Sequence[float],
         channels: int,
         data: str,
+        protocol: str = "patient",
         n_clips: int = 6,
     ) -> None:
         self.folder = Path(output_dir)
         self.network = network
         self.dataset = dataset
         self.normalise = partial(network_input, mean=mean, std=std, channels=channels)
-        self.title = data_in_words(data)
+        self.title = f"saliency, {of_what({'protocol': protocol, 'data': data})}"
         self.n_clips = n_clips
         self.load = Compose([LoadCined(Keys.IMAGE), ToGreyd(Keys.IMAGE)])
 
@@ -94,7 +95,7 @@ class SaliencyPictures:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10.5, 2.9 * len(records) + 0.4), layout="constrained")
-        figure.suptitle(f"saliency, {self.title}", fontsize=10)
+        figure.suptitle(self.title, fontsize=10)
         grid = figure.subplots(len(records), 3, squeeze=False)
         for row, record in zip(grid, records, strict=True):
             gaze: Gaze = record[Keys.GAZE]

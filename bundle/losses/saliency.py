@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
 from ..errors import InputError
-from ..keys import Keys
 from .across_ranks import total, world_size
 
 _LEAST_MASS = 0.1
@@ -33,26 +30,25 @@ class SaliencyLoss(nn.Module):
         super().__init__()
         self.parts: dict[str, torch.Tensor] = {}
 
-    def forward(self, outputs: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss as a scalar.
 
         Args:
             outputs: log-probabilities (..., H, W), which `SaliencyNet` gives in training mode.
-            targets: ``Keys.SALIENCY``, the densities, of the same shape.
+            targets: the densities, of the same shape.
 
         Raises:
             InputError: shapes that differ.
         """
-        density = targets[Keys.SALIENCY]
-        if outputs.shape != density.shape:
+        if outputs.shape != targets.shape:
             raise InputError(
-                f"saliency: found densities of shape {tuple(density.shape)}, expected {tuple(outputs.shape)} as the "
+                f"saliency: found densities of shape {tuple(targets.shape)}, expected {tuple(outputs.shape)} as the "
                 "network predicts; make both of one image_size"
             )
         with torch.autocast(outputs.device.type, enabled=False):
             exact = torch.float64 if outputs.dtype == torch.float64 else torch.float32
             pixels = outputs.shape[-2] * outputs.shape[-1]
-            log_p, q = outputs.to(exact).reshape(-1, pixels), density.to(exact).reshape(-1, pixels)
+            log_p, q = outputs.to(exact).reshape(-1, pixels), targets.to(exact).reshape(-1, pixels)
             mass = q.sum(dim=1, keepdim=True)
             counts = (mass >= _LEAST_MASS).flatten()
             q = q / mass.clamp(min=_LEAST_MASS)

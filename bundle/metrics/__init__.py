@@ -32,7 +32,8 @@ from .linear_probe import LinearProbe as LinearProbe
 from .linear_probe import fit_linear_probe as fit_linear_probe
 from .order_geometry import GeometryErrors as GeometryErrors
 from .order_geometry import OrderAccuracy as OrderAccuracy
-from .patient_mean import patient_mean as patient_mean
+from .patient_means import patient_mean as patient_mean
+from .patient_means import summarise_frames as summarise_frames
 from .probe_result import ClipPrediction as ClipPrediction
 from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames

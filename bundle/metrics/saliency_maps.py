@@ -13,7 +13,7 @@ from ignite.metrics import Metric
 from monai.utils import CommonKeys
 
 from ..keys import Keys
-from .patient_mean import patient_mean
+from .patient_means import summarise_frames
 from .saliency import FIGURES, saliency_figures
 
 CENTRE_PRIOR, UNIFORM = "_centre_prior", "_uniform"
@@ -94,23 +94,13 @@ class SaliencyMaps(Metric):
 
     def figures(self) -> dict[str, float]:
         """The mean over patients of each figure, the baselines' too; one that no frame has is left out."""
-        means = {name: patient_mean(values, self._patients(), resamples=1) for name, values in self._columns().items()}
-        return {name: mean.value for name, mean in means.items() if mean is not None}
+        return {name: figure["per_patient"]["value"] for name, figure in self.predictions()["figures"].items()}
 
     def predictions(self) -> dict[str, Any]:
-        """Ready for JSON: ``figures`` with their intervals over patients, and ``items``, one a frame."""
-        figures = {name: patient_mean(values, self._patients()) for name, values in self._columns().items()}
-        return {
-            "figures": {name: None if figure is None else figure.to_dict() for name, figure in figures.items()},
-            "items": [{name: _plain(value) for name, value in self._items[at].items()} for at in sorted(self._items)],
-        }
-
-    def _columns(self) -> dict[str, list[float]]:
+        """Ready for JSON: ``figures`` (`summarise_frames`), and ``items``, one a frame."""
+        items = [{name: _plain(value) for name, value in self._items[at].items()} for at in sorted(self._items)]
         names = [name + behind for name in FIGURES for behind in ("", CENTRE_PRIOR, UNIFORM)]
-        return {name: [item[name] for item in self._items.values()] for name in (GAIN, *names)}
-
-    def _patients(self) -> list[str]:
-        return [item[Keys.PATIENT_ID] for item in self._items.values()]
+        return {"figures": summarise_frames(items, [GAIN, *names]), "items": items}
 
 
 def _plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ def test_a_run_leaves_figures_beside_the_prior_pictures_and_a_network(small, wor
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 and all(float(row["kld"]) > 0 and row["val_kld_gain"] for row in rows)
-    assert "phantom (simulated)" in caplog.text and "centre prior" in caplog.text
+    assert "phantom as simulated: saliency of" in caplog.text and "centre prior" in caplog.text
 
     assert (run / "overlays.png").stat().st_size > 10_000
     video = read_cine(run / "overlay.mp4")
