@@ -22,15 +22,14 @@ def reduce_stride(encoder: Encoder, output_stride: int = 8) -> Encoder:
 
     Names and shapes of the weights stay, so the same files load, before and after. Every ``32 / output_stride``-th
     value of the finer maps is what the encoder gave before: exactly for the ResNets in evaluation mode, about for those
-    with squeeze-and-excitation, whose channel weights are means over the finer maps. A dilated encoder is dilated
-    further, never back.
+    with squeeze-and-excitation, whose channel weights are means over the finer maps.
 
     Args:
         encoder: one of `DILATABLE`, as it was made.
         output_stride: one of `OUTPUT_STRIDES`.
 
     Raises:
-        InputError: another encoder or stride.
+        InputError: another encoder or stride, or the encoder is dilated already.
     """
     if encoder.name not in DILATABLE:
         raise InputError(
@@ -38,6 +37,8 @@ def reduce_stride(encoder: Encoder, output_stride: int = 8) -> Encoder:
         )
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride: found {output_stride}, expected one of {', '.join(map(str, OUTPUT_STRIDES))}")
+    if any(isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1) for layer in encoder.modules()):
+        raise InputError(f"encoder {encoder.name}: it is dilated already; make or load it anew")
     stride, dilation = _STEM_STRIDE, 1
     for name in ("layer2", "layer3", "layer4"):
         if stride < output_stride:

@@ -75,9 +75,11 @@ def test_other_encoders_are_refused(name):
         SaliencyNet(Encoder(name))
 
 
-def test_other_strides_are_refused():
+def test_other_strides_and_a_second_time_are_refused():
     with pytest.raises(InputError, match="output_stride: found 6.*4, 8, 16, 32"):
         reduce_stride(Encoder(), 6)
+    with pytest.raises(InputError, match="resnet18: it is dilated already"):
+        SaliencyNet(SaliencyNet(Encoder(), 16).encoder)
 
 
 @pytest.mark.parametrize(("name", "output_stride"), [("resnet18", 8), ("resnet18", 32), ("seresnet50", 16)])
