@@ -30,12 +30,11 @@ def up_to(encoder: Encoder, layers: int) -> nn.Sequential:
 
 @pytest.mark.parametrize(
     ("name", "output_stride", "size"),
-    [("resnet18", stride, size) for stride in OUTPUT_STRIDES for size in ((64, 64), (43, 58))]
-    + [("resnet50", 8, (43, 58))],
+    [("resnet18", 8, (64, 64)), ("resnet50", 8, (43, 58))] + [("resnet18", s, (43, 58)) for s in OUTPUT_STRIDES],
 )
 def test_what_was_there_before_is_a_part_of_the_finer_maps(name, output_stride, size):
     encoder, dilated = two(name, output_stride)
-    x = torch.randn(2, 1, *size)
+    x = torch.randn(1, 1, *size)
     every = 32 // output_stride
     with torch.no_grad():
         before, finer = encoder.feature_maps(x), dilated.feature_maps(x)
@@ -85,13 +84,13 @@ def test_other_strides_and_a_second_time_are_refused():
 @pytest.mark.parametrize(("name", "output_stride"), [("resnet18", 8), ("resnet18", 32), ("seresnet50", 16)])
 def test_the_map_is_a_distribution_over_the_frame(name, output_stride):
     network = SaliencyNet(Encoder(name, 3), output_stride)
-    for size in ((64, 64), (33, 100), (71, 47)):
-        x = torch.randn(3, 3, *size)
+    for size in ((33, 60), (71, 47)):
+        x = torch.randn(2, 3, *size)
         with torch.no_grad():
             p = network.eval()(x)
             logits = network.logits(x)
-        assert p.shape == logits.shape == (3, 1, *size)
-        torch.testing.assert_close(p.sum(dim=(1, 2, 3)), torch.ones(3))
+        assert p.shape == logits.shape == (2, 1, *size)
+        torch.testing.assert_close(p.sum(dim=(1, 2, 3)), torch.ones(2))
         torch.testing.assert_close(p.log().flatten(1), logits.flatten(1).log_softmax(1), rtol=1e-4, atol=1e-4)
     log_p = network.train()(torch.randn(2, 3, 64, 64))
     torch.testing.assert_close(log_p.exp().sum(dim=(1, 2, 3)), torch.ones(2))
