@@ -46,6 +46,11 @@ class Keys:
     META = "meta"  # in an item: what the cache says of its frames
     BOXES = "boxes"  # (T, K, 4) xyxy in a sample, x the column; 0 where a frame has fewer than K
 
+    # record, sample and batch of saliency
+    GAZE = "gaze"  # a record's `Gaze`: its fixations in the network's square
+    FIXATIONS = "fixations"  # (T, 1, h, w) how often each pixel of a frame was fixated
+    SALIENCY = "saliency"  # (T, 1, h, w) fixation densities, the pixels of a frame sum to 1
+
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
     PROJECTION = "projection"  # (B, V, P)

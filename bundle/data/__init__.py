@@ -21,6 +21,8 @@ from .fingerprints import fingerprints as fingerprints
 from .fingerprints import read_fingerprints as read_fingerprints
 from .fingerprints import read_training_clips as read_training_clips
 from .fingerprints import write_fingerprints as write_fingerprints
+from .fixations import Fixation as Fixation
+from .fixations import read_fixations as read_fixations
 from .folders import records_from_folder as records_from_folder
 from .folds import fold_parts as fold_parts
 from .frame_cache import CacheReport as CacheReport

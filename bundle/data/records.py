@@ -119,11 +119,13 @@ def log_unknown_patients(source: Path, records: Sequence[Record]) -> None:
         )
 
 
-def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def read_rows(
+    path: Path, delimiter: str = ",", expected: str = "a table of labels"
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """The columns and (line number, row) of a table, cells stripped, blank rows left out.
 
     Raises:
-        InputError: it cannot be read, or is no such table.
+        InputError: it cannot be read (``expected`` says what it should be), or is no CSV of equal, once named columns.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -131,7 +133,7 @@ def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[i
             columns = [cell.strip() for cell in next(reader, [])]
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): expected a table of labels") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}): expected {expected}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV table in UTF-8 ({error}): save it as CSV UTF-8") from error
     other = next((mark for mark in ";\t," if mark != delimiter and len(columns) == 1 and mark in columns[0]), None)
@@ -154,7 +156,7 @@ def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[i
 
 
 def require_columns(path: Path, columns: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise `InputError` for the first column that a table lacks."""
+    """Refuse a table that lacks one of the ``needed`` columns."""
     for column in needed:
         if column not in columns:
             found = ", ".join(c for c in columns if c) or "none"

@@ -16,5 +16,7 @@ from .progress import Progress as Progress
 from .run_checkpoint import RunCheckpoint as RunCheckpoint
 from .run_folder import check_run_folder as check_run_folder
 from .run_folder import open_run_folder as open_run_folder
+from .saliency_pictures import SaliencyPictures as SaliencyPictures
+from .saliency_predictions import SaliencyPredictions as SaliencyPredictions
 from .stop_on_nan import TerminateOnNan as TerminateOnNan
 from .training_log import TrainingLog as TrainingLog

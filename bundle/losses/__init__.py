@@ -8,6 +8,7 @@ from .frame_classification import FrameClassificationLoss
 from .nt_xent import NTXentLoss
 from .order_geometry import GeometryLoss, OrderLoss
 from .pretext import PretextLoss
+from .saliency import SaliencyLoss
 from .segmentation import SegmentationLoss
 from .semi_supervised import SemiSupervisedContrastiveLoss
 
@@ -19,5 +20,6 @@ __all__ = [
     "OrderLoss",
     "PretextLoss",
     "SegmentationLoss",
+    "SaliencyLoss",
     "SemiSupervisedContrastiveLoss",
 ]

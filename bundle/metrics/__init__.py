@@ -48,6 +48,14 @@ from .protocol import grouped_folds as grouped_folds
 from .protocol import per_frame as per_frame
 from .protocol import probe_out_of_fold as probe_out_of_fold
 from .protocol import probe_split as probe_split
+from .saliency import auc_judd as auc_judd
+from .saliency import auc_shuffled as auc_shuffled
+from .saliency import cc as cc
+from .saliency import kld as kld
+from .saliency import nss as nss
+from .saliency import saliency_figures as saliency_figures
+from .saliency import sim as sim
+from .saliency_maps import SaliencyMaps as SaliencyMaps
 from .scores import accuracy as accuracy
 from .scores import balanced_accuracy as balanced_accuracy
 from .scores import class_f1 as class_f1

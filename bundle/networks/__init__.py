@@ -7,12 +7,14 @@ from .anchors import AnchorGrid, swap_axes
 from .classifier import FrameClassifier
 from .contrastive import ContrastiveHeads
 from .detection import DetectionNet
+from .dilation import reduce_stride
 from .encoder import ENCODERS, Encoder
 from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
 from .pyramid import PyramidNet
+from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
 from .state_dict import LoadReport, load_weights
 from .tuning import TUNED, parameter_groups, tune
@@ -35,10 +37,12 @@ __all__ = [
     "ProjectionHead",
     "PyramidNet",
     "SegmentationNet",
+    "SaliencyNet",
     "load_encoder",
     "load_weights",
     "open_encoder",
     "parameter_groups",
+    "reduce_stride",
     "save_encoder",
     "swap_axes",
     "tune",

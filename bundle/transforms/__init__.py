@@ -7,8 +7,16 @@ from .bring_along import bring_points_along as bring_points_along
 from .clip_geometry import ClipGeometry as ClipGeometry
 from .clip_sampling import ClipSampling as ClipSampling
 from .clip_sampling import keep_long_enough as keep_long_enough
+from .fixated_clips import FixationRules as FixationRules
+from .fixated_clips import with_fixations as with_fixations
+from .fixation_maps import FixatedFramesd as FixatedFramesd
+from .fixation_maps import FixationMaps as FixationMaps
+from .fixation_maps import fixation_counts as fixation_counts
+from .fixation_maps import mean_density as mean_density
 from .frame_order import FrameOrders as FrameOrders
 from .frames import EvenFramesd as EvenFramesd
+from .gaze import BlurWidth as BlurWidth
+from .gaze import Gaze as Gaze
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
 from .load import LoadCined as LoadCined

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat maps on frames, and videos of them that any browser or player shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..files import written_beside
+
+_OPTIONS: dict[str, dict[str, str]] = {
+    "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"},
+    "mpeg4": {"b": "4000000"},
+}
+"""Codecs; the first is taken that PyAV's FFmpeg can write.
+
+VP9 by libvpx is under the BSD licence and free of royalties, and browsers show it; MPEG-4 by FFmpeg itself (LGPL).
+Never x264 or x265, which PyAV's wheels have as well and which are under the GPL.
+"""
+
+_OPACITY = 0.6
+_TITLE_HEIGHT = 16
+
+
+def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A grey frame ``(H, W)`` uint8 under a map ``(H, W)``, clear at 0 to dark red at its maximum: RGB uint8."""
+    from matplotlib import colormaps
+
+    share = heat / max(float(heat.max()), float(np.finfo(np.float32).tiny))
+    opacity = _OPACITY * share[..., None]
+    colour = 255 * colormaps["turbo"](share)[..., :3]
+    return np.rint((1 - opacity) * frame[..., None] + opacity * colour).astype(np.uint8)
+
+
+def side_by_side(frame: np.ndarray, points: np.ndarray, picture: np.ndarray, title: str) -> np.ndarray:
+    """A grey frame ``(H, W)`` with rings around points ``(n, 2)`` xy, an RGB picture beside it, a title above."""
+    from PIL import Image, ImageDraw
+
+    left = Image.fromarray(frame).convert("RGB")
+    draw = ImageDraw.Draw(left)
+    radius = max(3, round(0.015 * max(frame.shape)))
+    for x, y in points.tolist():
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(255, 255, 0), width=max(1, radius // 3))
+    both = np.concatenate([np.asarray(left), picture], axis=1)
+    head = Image.new("RGB", (both.shape[1], _TITLE_HEIGHT))
+    ImageDraw.Draw(head).text((3, 2), title, fill=(255, 255, 255))
+    return np.concatenate([np.asarray(head), both])
+
+
+def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: float) -> None:
+    """Pictures ``(H, W, 3)`` uint8 of one size as an mp4; an odd row or column at the end is left out.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    import av
+
+    codec = next(name for name in _OPTIONS if name in av.codecs_available)
+    with written_beside(path) as beside, av.open(str(beside), "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=Fraction(frames_a_second).limit_denominator(1000))
+        assert isinstance(stream, av.VideoStream)
+        stream.pix_fmt = "yuv420p"
+        stream.options = dict(_OPTIONS[codec])
+        for number, picture in enumerate(pictures):
+            even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+            if number == 0:
+                stream.height, stream.width = even.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        container.mux(stream.encode())
