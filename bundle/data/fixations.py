@@ -52,7 +52,7 @@ def read_fixations(
     if unknown_videos not in ("refuse", "leave_out"):
         raise InputError(f"unknown_videos: found {unknown_videos!r}, expected 'refuse' or 'leave_out'")
     table = Path(path)
-    columns, rows = read_rows(table, "a table of fixations")
+    columns, rows = read_rows(table, expected="a table of fixations")
     require_columns(table, columns, [Keys.VIDEO_ID, "x", "y"])
     if not {"frame", "time"} & set(columns):
         raise InputError(f"{table}: no column 'frame' or 'time' (found: {', '.join(columns)}): add one of them")
