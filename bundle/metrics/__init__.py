@@ -5,10 +5,12 @@ from .aggregation import mean_by_id as mean_by_id
 from .bootstrap import Interval as Interval
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import paired_difference as paired_difference
+from .bootstrap import weighted_interval as weighted_interval
 from .clip_features import ClipFeatures as ClipFeatures
 from .collapse import FeatureCollapse as FeatureCollapse
 from .collapse import effective_rank as effective_rank
 from .collapse import feature_spread as feature_spread
+from .comparison import markdown_rows as markdown_rows
 from .comparison import markdown_table as markdown_table
 from .comparison import seeds_difference as seeds_difference
 from .comparison import seeds_interval as seeds_interval

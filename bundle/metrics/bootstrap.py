@@ -97,6 +97,32 @@ def paired_difference(
     return _interval(float(value[0]), scores, level)
 
 
+def weighted_interval(
+    labels: npt.ArrayLike,
+    groups: Sequence[Hashable],
+    score: Callable[[np.ndarray], float],
+    resamples: int = 2_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a score that is no function of a confusion matrix.
+
+    Args:
+        labels: class indices ``(N,)``, by which the groups are stratified; all 0 for no strata.
+        groups: the patient (or group) of each item.
+        score: how often each item counts ``(N,)`` -> the score; of the difference of two methods for their paired
+            difference. A resample without a score (NaN) is left out.
+        resamples, level, seed: as in `bootstrap_interval`.
+    """
+    names, strata = majority_by_id(labels, groups)
+    _, index = index_by_id(groups)
+    order = np.argsort([str(name) for name in names], kind="stable")
+    counts = np.empty((resamples, len(names)))
+    counts[:, order] = _draw_groups(strata[order], resamples, seed)
+    scores = np.array([score(drawn[index]) for drawn in counts])
+    return _interval(score(np.ones(len(index))), scores[~np.isnan(scores)], level)
+
+
 def _by_group(
     labels: npt.ArrayLike, predictions: npt.ArrayLike, groups: Sequence[Hashable], n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -133,5 +159,7 @@ def _mean_score(confusions: np.ndarray, counts: np.ndarray, statistic: Statistic
 
 
 def _interval(value: float, scores: np.ndarray, level: float) -> Interval:
+    if not len(scores):
+        return Interval(value, float("nan"), float("nan"), level)
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)

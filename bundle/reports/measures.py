@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of an encoder's saliency maps and masks: figures of frames, averaged over patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..keys import Keys
+from ..metrics import Interval, index_by_id, weighted_interval
+from .classification import over_folds
+from .predictions import FRAME, Predictions, aligned
+
+_NO_FIGURE = {Keys.VIDEO_ID, Keys.PATIENT_ID, FRAME, Keys.LABEL}
+
+
+def figure_names(runs: Sequence[Predictions]) -> list[str]:
+    """The figures that the items carry: every number but ids, in the order of their first appearance."""
+    names = {
+        name: None
+        for run in runs
+        for item in run.items
+        for name, value in item.items()
+        if name not in _NO_FIGURE and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return list(names)
+
+
+def measured(runs: Sequence[Predictions]) -> dict[str, Any]:
+    """The figures of one encoder, of one run a seed (`pool_folds`), ready for JSON: name -> what is said of it.
+
+    A figure is the mean over patients of the mean over each patient's frames; a frame without it (None, as the distance
+    of a mask to an empty one) is left out, and so is a patient without any. Beside it: its interval (bootstrap over
+    patients), each seed's own, over folds, and of how many frames and patients it is.
+    """
+    tables = aligned(runs)
+    return {
+        name: _of_figure(_values(tables, name), _patients(tables), _folds(runs[0], tables))
+        for name in figure_names(runs)
+    }
+
+
+def difference_of(first: Sequence[Predictions], second: Sequence[Predictions], name: str) -> Interval | None:
+    """The figure of ``first`` minus that of ``second`` over the same resamples of patients, seeds averaged."""
+    tables = aligned([*first, *second])
+    means = patient_means(_values(tables, name), _patients(tables))
+    sides = means[: len(first)], means[len(first) :]
+    return _interval(lambda weights: _score(sides[0], weights) - _score(sides[1], weights), means.shape[1])
+
+
+def patient_means(values: np.ndarray, patients: Sequence[str]) -> np.ndarray:
+    """Values of frames ``(S, N)`` -> their means by patient ``(S, G)``, in order of name; NaN where there is none."""
+    names, index = index_by_id(patients)
+    order = sorted(range(len(names)), key=lambda place: str(names[place]))
+    known = ~np.isnan(values)
+    sums, counts = (
+        np.stack([np.bincount(index, row, minlength=len(names)) for row in rows])
+        for rows in (np.where(known, values, 0.0), known.astype(float))
+    )
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)[:, order]
+
+
+def _of_figure(values: np.ndarray, patients: list[str], folds: list[str]) -> dict[str, Any]:
+    means = patient_means(values, patients)
+    interval = _interval(lambda weights: _score(means, weights), means.shape[1])
+
+    def of_fold(chosen: np.ndarray) -> list[float]:
+        some = patient_means(
+            values[:, chosen], [patient for patient, here in zip(patients, chosen, strict=True) if here]
+        )
+        return [_score(row[None], np.ones(len(row))) for row in some]
+
+    return {
+        "value": interval.value,
+        "interval": interval.to_dict(),
+        "of_seeds": [_score(row[None], np.ones(len(row))) for row in means],
+        "frames": int((~np.isnan(values)).any(axis=0).sum()),
+        "of_frames": values.shape[1],
+        "patients": int((~np.isnan(means)).any(axis=0).sum()),
+        "of_patients": means.shape[1],
+        "over_folds": over_folds(folds, of_fold),
+    }
+
+
+def _score(means: np.ndarray, weights: np.ndarray) -> float:
+    """Mean over patients by their weights, then over seeds; NaN where no patient has the figure."""
+    counts = np.where(np.isnan(means), 0.0, weights)
+    total = counts.sum(axis=1)
+    sums = (counts * np.nan_to_num(means)).sum(axis=1)
+    return float(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0).mean())
+
+
+def _interval(score: Any, n_patients: int) -> Interval:
+    return weighted_interval(np.zeros(n_patients, dtype=int), [f"{i:06}" for i in range(n_patients)], score, 10_000)
+
+
+def _values(tables: list[list[dict[str, Any]]], name: str) -> np.ndarray:
+    return np.array([[_number(item.get(name)) for item in table] for table in tables])
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _patients(tables: list[list[dict[str, Any]]]) -> list[str]:
+    return [item[Keys.PATIENT_ID] for item in tables[0]]
+
+
+def _folds(run: Predictions, tables: list[list[dict[str, Any]]]) -> list[str]:
+    return [run.folds[item[Keys.VIDEO_ID]] for item in tables[0]]
+
+
+def patient_means_of(runs: Sequence[Predictions], name: str) -> np.ndarray:
+    """Each patient's mean of a figure, seeds averaged ``(G,)``; NaN where there is none."""
+    tables = aligned(runs)
+    means = patient_means(_values(tables, name), _patients(tables))
+    known = ~np.isnan(means)
+    sums = np.where(known, means, 0.0).sum(axis=0)
+    return np.divide(sums, known.sum(axis=0), out=np.full(sums.shape, np.nan), where=known.any(axis=0))
