@@ -25,6 +25,7 @@ class Keys:
     VIEWS = "views"  # (V, C, H, W) in a sample, (B, V, C, H, W) in a batch; a pair, then extra negatives
     FRAME_TIMES = "frame_times"  # (T,) seconds
     FRAMES = "frames"  # (T, C, H, W) in a sample, (B, T, C, H, W) in a batch
+    FRAME_INDEX = "frame_index"  # (T,) which frames of the cine these are
     PAIR_FRAMES = "pair_frames"  # (V, K) frame indices of each view
     PAIR_MIXING = "pair_mixing"  # (V, K) mixing weights of each view
     PAIR_WEIGHT = "pair_weight"  # weight of the pair in the contrastive loss
@@ -32,7 +33,7 @@ class Keys:
     NEGATIVE_MASK = "negative_mask"  # (V - 2,) or (B, V - 2): which of the extra negatives are there
 
     # sample and batch of order and geometry
-    DRAW = "draw"  # in a record: (k, K), which of its K fixed draws a sample is
+    DRAW = "draw"  # in a record: (k, K), which of its K fixed draws (of its K frames) a sample is
     CLIPS = "clips"  # (2, n, C, H, W) in a sample, (B, 2, n, C, H, W) in a batch: as it is, transformed
     ORDER = "order"  # class index of the order in which the frames are shown
     GEOMETRY = "geometry"  # (P,) parameters of the affine map, mean 0 and unit variance; (B, P) also as output

@@ -22,12 +22,18 @@ from .fingerprints import read_fingerprints as read_fingerprints
 from .fingerprints import read_training_clips as read_training_clips
 from .fingerprints import write_fingerprints as write_fingerprints
 from .folders import records_from_folder as records_from_folder
+from .folds import fold_parts as fold_parts
 from .frame_cache import CacheReport as CacheReport
 from .frame_cache import FrameCache as FrameCache
 from .frame_times import ASSUMED_FRAME_RATE as ASSUMED_FRAME_RATE
 from .frame_times import frame_seconds as frame_seconds
 from .frame_times import known_times as known_times
+from .label_sets import LABEL_SETS as LABEL_SETS
+from .labelled import class_weights as class_weights
+from .labelled import keep_labelled as keep_labelled
+from .labelled import single_frames as single_frames
 from .leakage import check_leakage as check_leakage
+from .leakage import check_pretraining as check_pretraining
 from .leakage import describe_leaks as describe_leaks
 from .leakage import write_leaks as write_leaks
 from .leaks import Leak as Leak
@@ -36,6 +42,7 @@ from .phantom import ensure_phantom as ensure_phantom
 from .phantom import make_phantom as make_phantom
 from .records import records_from_table as records_from_table
 from .splits import by_fold as by_fold
+from .splits import few_patients as few_patients
 from .splits import hide_labels as hide_labels
 from .splits import split_folds as split_folds
 from .splits import split_parts as split_parts

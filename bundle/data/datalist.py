@@ -16,6 +16,8 @@ from ..files import cannot_write, made_folder, written_beside
 from ..keys import UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
+from .folds import fold_parts
+from .label_sets import with_classes
 from .records import Record, records_from_table
 from .splits import split_parts
 
@@ -127,53 +129,80 @@ def open_datalist(
     datalist: str | os.PathLike[str] | None = None,
     *,
     label_column: str | None = "label",
+    where: Mapping[str, str | Sequence[str]] | None = None,
+    classes: str | Sequence[str] | None = None,
     fractions: Mapping[str, float] | None = None,
+    fold: int | str | None = None,
     seed: int = 0,
     allow_leakage: bool = False,
 ) -> Datalist:
     """The datalist of a data folder, made on the spot where there is none.
 
     The first of these counts: the file ``datalist``; ``datalist.json`` in the folder; ``labels.csv`` in the folder;
-    all clips below the folder. The last two are split by patient with `split_parts`.
+    all clips below the folder. The last two are split by patient with `split_parts`. With ``fold`` the parts are those
+    of cross-validation instead (`fold_parts`), also of a datalist.
 
     Args:
         dataset_dir: the data folder.
         datalist: a datalist file, if it is not the folder's own.
         label_column: the column of ``labels.csv`` with the class names; None for none.
+        where: which rows of ``labels.csv`` count, see `records_from_table`.
+        classes: the class names in the order of their indices, or the name of one of `LABEL_SETS`; None for those that
+            occur, sorted.
         fractions: share of the items by part, see `split_parts`.
+        fold: the fold that is tested.
         seed: seed of the split.
         allow_leakage: see `load_datalist`.
 
     Raises:
         InputError: the folder or the datalist is not there or cannot be used (see `load_datalist`,
-            `records_from_table`, `records_from_folder`, `split_parts`), or labels or parts were asked for of a
-            datalist, which has its own.
+            `records_from_table`, `records_from_folder`, `split_parts`, `fold_parts`), a label is not among
+            ``classes``, parts were asked for beside a fold, or labels, rows or parts of a datalist, which has its own.
     """
+    if fold is not None and fractions is not None:
+        raise InputError(f"found fold {fold} and parts {dict(fractions)}: expected one of the two, leave out parts")
     folder = _existing_folder(dataset_dir)
     own, table = folder / "datalist.json", folder / "labels.csv"
     if datalist is not None or own.exists():
         source = own if datalist is None else Path(datalist)
         content = _read_content(source)
-        if fractions is not None or label_column not in (None, Keys.LABEL):
+        if fractions is not None or where is not None or label_column not in (None, Keys.LABEL):
             raise InputError(
-                f"{source} has labels and parts of its own: leave out label_column and parts, or the datalist"
+                f"{source} has labels and parts of its own: leave out label_column, where and parts, or the datalist"
             )
+        if fold is not None:
+            records = [record for part in PARTS for record in content.get(part) or []]
+            content = {**content, **_parts_of_fold(records, fold, seed, source)}
     else:
         source = table if table.exists() else folder
         records = (
-            records_from_table(table, label_column=label_column) if table.exists() else records_from_folder(folder)
+            records_from_table(table, label_column=label_column, where=where)
+            if table.exists()
+            else records_from_folder(folder)
         )
         if unknown := sorted(set(fractions or {}) - set(PARTS)):
             raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
-        try:
-            parts = split_parts(records, fractions, seed)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
+        if fold is not None:
+            parts = _parts_of_fold(records, fold, seed, source)
+        else:
+            try:
+                parts = split_parts(records, fractions, seed)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from error
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
+    if classes is not None:
+        content = with_classes(content, classes)
     opened = _resolve(content, source, folder, allow_leakage)
     sizes = ", ".join(f"{len(records)} {part}" for part, records in opened.parts.items())
     logger.info("data from %s: %s; classes: %s", source, sizes, ", ".join(opened.labels) or "none")
     return opened
+
+
+def _parts_of_fold(records: Sequence[Record], fold: int | str, seed: int, source: Path) -> dict[str, list[Record]]:
+    try:
+        return fold_parts(records, fold, seed)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _as_text(content: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import made_folder, written_beside
 from ..keys import Keys
-from .fingerprints import Fingerprint
+from .fingerprints import Fingerprint, read_training_clips
 from .frame_cache import FrameCache
 from .leaks import KINDS, LOOK_ALIKE, Leak, find_leaks
 from .near_duplicates import BITS, THRESHOLD
@@ -57,6 +57,42 @@ def check_leakage(
             "one patient_id or group_id and split again, or leave copies out; allow_leakage goes on all the same"
         )
     return leaks
+
+
+def check_pretraining(
+    encoder: str | os.PathLike[str] | None,
+    trained: Mapping[str, Any],
+    tested: Sequence[Fingerprint],
+    cache: FrameCache,
+    output_dir: str | os.PathLike[str],
+    allow: bool = False,
+    name: str = "the encoder",
+) -> list[Leak]:
+    """`check_leakage` between the clips that an encoder was pretrained on and those it is judged with.
+
+    Where no list of them lies beside the encoder, the log says that nothing was checked.
+
+    Args:
+        encoder: file of the weights; None for random ones, which have seen nothing.
+        trained: what its description says of its training.
+        tested: the clips it is judged with.
+        cache, output_dir, allow: of `check_leakage`.
+        name: what the encoder is called.
+
+    Raises:
+        InputError: names what is shared, unless ``allow`` is set; or see `read_training_clips`.
+    """
+    if encoder is None:
+        return []
+    clips = read_training_clips(encoder, trained)
+    if clips is None:
+        data = f" ({trained['data']})" if trained.get("data") else ""
+        logger.warning(
+            f"{name}: no list of the clips it was pretrained on{data} lies beside it, so it was not checked whether it "
+            "has seen the clips it is judged with"
+        )
+        return []
+    return check_leakage({f"the pretraining of {name}": clips, "the clips to judge": tested}, cache, output_dir, allow)
 
 
 def describe_leaks(leaks: Sequence[Leak]) -> str:

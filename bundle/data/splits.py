@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,37 @@ def hide_labels(records: Sequence[Record], fraction: float, seed: int = 0) -> li
     """
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction {fraction} of labelled patients: expected 0 to 1")
+    kept = _patients_of_each_class(records, lambda count: max(1, round(fraction * count)) if fraction > 0 else 0, seed)
+    return [dict(record) if record[Keys.PATIENT_ID] in kept else _without_label(record) for record in records]
+
+
+def few_patients(records: Sequence[Record], number: float, seed: int = 0) -> list[Record]:
+    """The records of a few patients of each class, for how far few labels carry.
+
+    A patient of several classes counts in each and comes with all of its records; where a class has fewer patients than
+    asked for it has all of them. With the same seed the patients of a smaller number are among those of a larger one.
+
+    Args:
+        records: labelled records of a loaded datalist, with the class index in ``label``.
+        number: patients a class, 1, 2, ...; below 1 the share of each class's patients, but at least one.
+        seed: which patients these are.
+
+    Raises:
+        InputError: the number is not above 0, or not whole and above 1.
+    """
+    if number <= 0 or (number > 1 and number != int(number)):
+        raise InputError(
+            f"labelled_patients: found {number}, expected a whole number of patients a class, or a share above 0 and "
+            "below 1"
+        )
+    kept = _patients_of_each_class(
+        records, lambda count: max(1, round(number * count)) if number < 1 else int(number), seed
+    )
+    return [record for record in records if record[Keys.PATIENT_ID] in kept]
+
+
+def _patients_of_each_class(records: Sequence[Record], number: Callable[[int], int], seed: int) -> set[Any]:
+    """The first of each class's patients in an order drawn by ``seed``; ``number`` says how many of how many."""
     classes: dict[str, set[Any]] = {}
     for record in records:
         if record[Keys.LABEL] != UNLABELLED:
@@ -102,8 +133,8 @@ def hide_labels(records: Sequence[Record], fraction: float, seed: int = 0) -> li
     kept: set[str] = set()
     for label in sorted(set().union(*classes.values())):
         of_class = [patient for patient in order if label in classes[patient]]
-        kept.update(of_class[: max(1, round(fraction * len(of_class)))] if fraction > 0 else [])
-    return [dict(record) if record[Keys.PATIENT_ID] in kept else _without_label(record) for record in records]
+        kept.update(of_class[: number(len(of_class))])
+    return kept
 
 
 def _default_fractions(records: Sequence[Record]) -> dict[str, float]:

@@ -97,7 +97,8 @@ class RunCheckpoint:
         if self.best:
             best = torch.load(self.folder / BEST_WEIGHTS, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
             self.network.load_state_dict(best)
-            logger.info(f"best by validation: epoch {self.best['epoch']:.0f}, {self.best['metric']:.3f}")
+            figure = self.evaluator.state.key_metric_name  # type: ignore[union-attr]
+            logger.info(f"epoch {self.best['epoch']:.0f} is kept: its {figure} is the best, {self.best['metric']:.3f}")
         else:
             self._write(BEST_WEIGHTS, self.network.state_dict())
             logger.info("no validation figure chose an epoch: the last weights are the ones kept")

@@ -23,6 +23,7 @@ BEST_WEIGHTS = "model.pt"
 OUTPUTS = (
     *(LAST_CHECKPOINT, BEST_WEIGHTS, "encoder.json", "encoder.safetensors", "encoder.clips.npz"),
     *("probe.json", "curves.png", "metrics.csv", "metrics.json", "pairs.png", *LEAKAGE_FILES),
+    *("predictions.json", "embeddings.npz", "confusion.png"),
 )
 """What a run leaves besides ``run.json`` and ``datalist.json``; replacing a run removes these."""
 

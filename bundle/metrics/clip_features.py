@@ -25,10 +25,10 @@ def predicted_features(output: Any) -> Any:
 class ClipFeatures(Metric):
     """Ignite metric that keeps the features of all clips of an epoch, and what the batch says of each clip.
 
-    Features come from ``engine.state.output``, the fields ``label``, ``part``, ``video_id`` and ``patient_id`` from
-    ``engine.state.batch`` (they are no network output, so `PrepareBatch` need not carry them). Batches may be collated
-    or decollated. Every process keeps the clips it has seen; nothing is gathered, so evaluate on one process, or on
-    each process all clips.
+    Features come from ``engine.state.output``, the fields ``label``, ``part``, ``video_id``, ``patient_id`` and
+    ``frame_index`` from ``engine.state.batch`` (they are no network output, so `PrepareBatch` need not carry them).
+    Batches may be collated or decollated. Every process keeps the clips it has seen; nothing is gathered, so evaluate
+    on one process, or on each process all clips.
 
     Args:
         output_transform: ``engine.state.output`` -> clip features ``(B, T, D)``, or a list of B features ``(T, D)``.
@@ -53,7 +53,10 @@ class ClipFeatures(Metric):
         parts = _field(batch, Keys.PART, [""] * len(clips))
         videos = _field(batch, Keys.VIDEO_ID, [""] * len(clips))
         patients = _field(batch, Keys.PATIENT_ID, [""] * len(clips))
-        for clip, label, part, video, patient in zip(clips, labels, parts, videos, patients, strict=True):
+        frames = _field(batch, Keys.FRAME_INDEX, [range(len(clip)) for clip in clips])
+        for clip, label, part, video, patient, places in zip(
+            clips, labels, parts, videos, patients, frames, strict=True
+        ):
             if clip.ndim != 2:
                 raise ValueError(f"a clip's features must be (T, D), got {tuple(clip.shape)}")
             self._features.append(clip)
@@ -63,6 +66,7 @@ class ClipFeatures(Metric):
                     Keys.PART: part,
                     Keys.VIDEO_ID: str(video) or f"clip {len(self._records)}",
                     Keys.PATIENT_ID: str(patient),
+                    Keys.FRAME_INDEX: [int(place) for place in places],
                 }
             )
 

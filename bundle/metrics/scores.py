@@ -35,6 +35,31 @@ def class_recalls(confusion: np.ndarray) -> np.ndarray:
     return np.divide(right, items, out=np.full(items.shape, np.nan), where=items > 0)
 
 
+def class_precisions(confusion: np.ndarray) -> np.ndarray:
+    """Precision of each class ``(..., K)``; NaN where a class is never predicted."""
+    return class_recalls(np.swapaxes(confusion, -1, -2))
+
+
+def class_f1(confusion: np.ndarray) -> np.ndarray:
+    """F1 of each class ``(..., K)``: right over the mean of items and predictions; NaN without either."""
+    confusion = np.asarray(confusion, dtype=float)
+    both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return np.divide(2 * right, both, out=np.full(both.shape, np.nan), where=both > 0)
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that have items ``(...)``; NaN without any item.
+
+    As in `balanced_accuracy` a class that is absent is left out, also where it was predicted; the items that were
+    wrongly taken for it count in the recall of their own class.
+    """
+    present = np.asarray(confusion).sum(axis=-1) > 0
+    classes = present.sum(axis=-1)
+    total = np.where(present, class_f1(confusion), 0.0).sum(axis=-1)
+    return np.divide(total, classes, out=np.full(total.shape, np.nan), where=classes > 0)
+
+
 def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that have items ``(...)``; NaN without any item.
 

@@ -96,6 +96,9 @@ class Encoder(nn.Sequential):
         name: as given.
         in_channels: as given.
         feature_dim: D, the length of the pooled feature.
+        keep_statistics: in training mode, layers whose parameters are all frozen stay in evaluation mode, so that the
+            running figures of their batch normalisation neither change nor give way to those of the batch. On unless
+            `tune` is told otherwise; with nothing frozen it changes nothing.
 
     Raises:
         InputError: for an unknown name or less than one channel.
@@ -111,6 +114,16 @@ class Encoder(nn.Sequential):
         self.name = name
         self.in_channels = in_channels
         self.feature_dim = feature_dim
+        self.keep_statistics = True
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Training or evaluation mode, but see ``keep_statistics``."""
+        super().train(mode)
+        for layer in self.modules() if mode and self.keep_statistics else []:
+            asked = [parameter.requires_grad for parameter in layer.parameters()]
+            if asked and not any(asked):
+                layer.eval()
+        return self
 
     def feature_maps(self, x: torch.Tensor) -> torch.Tensor:
         """The last maps before pooling: (B, C, H, W) -> (B, D, h, w)."""

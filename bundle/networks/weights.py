@@ -81,7 +81,11 @@ def save_encoder(
 
 
 def load_encoder(
-    path: str | os.PathLike[str], *, architecture: str | None = None, in_channels: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    architecture: str | None = None,
+    in_channels: int | None = None,
+    min_matched: float = 1.0,
 ) -> tuple[Encoder, dict[str, Any]]:
     """An encoder from a file, in evaluation mode on the CPU, and what the file says about it.
 
@@ -96,6 +100,7 @@ def load_encoder(
         path: file or folder.
         architecture: one of `ENCODERS`; for our own files only checked.
         in_channels: 1 or 3 to adapt the first convolution (see `load_weights`); as in the file when not given.
+        min_matched: least share of the tensors that must fit, see `load_weights`; the others keep random weights.
 
     Raises:
         InputError: for a missing or damaged file, a description that does not belong to it, or another architecture.
@@ -118,10 +123,11 @@ def load_encoder(
         info = {"architecture": architecture}
     state_dict = unwrapped(_read_state_dict(weights))
     info["in_channels"] = in_channels or info.get("in_channels") or _channels_of(state_dict)
-    encoder = _empty(info["architecture"], info["in_channels"])
+    make = _empty if min_matched >= 1 else Encoder
+    encoder = make(info["architecture"], info["in_channels"])
     info["feature_dim"] = encoder.feature_dim
     try:
-        load_weights(encoder, state_dict)
+        load_weights(encoder, state_dict, min_matched=min_matched)
     except InputError as error:
         raise InputError(f"{weights}: {error}") from error
     return encoder.eval(), info

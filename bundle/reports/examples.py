@@ -16,6 +16,9 @@ from .predictions import FRAME, Predictions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEAST_MAP = 4
+"""Pixels a side below which maps are too coarse to be shown."""
+
 PictureOf = Callable[[dict[str, Any]], torch.Tensor]
 """An item of the predictions -> its frame as the network sees it, (C, H, W)."""
 
@@ -43,9 +46,10 @@ def choose_examples(run: Predictions, right: int = 4, wrong: int = 4) -> list[di
 
 
 def grad_cam(network: torch.nn.Module, images: torch.Tensor, classes: Sequence[int]) -> np.ndarray:
-    """Where a `FrameClassifier` sees its class (Selvaraju et al., ICCV 2017): ``(N, H, W)``, 1 most, 0 least.
+    """Where a `FrameClassifier` sees its class (Selvaraju et al., ICCV 2017): ``(N, H, W)``, 1 most, 0 nothing.
 
-    The maps are those of the encoder's last layer, so on small frames they are coarse.
+    Of the last layer of the encoder whose maps still have `LEAST_MAP` pixels a side; a frame without any evidence for
+    its class is 0 all over.
 
     Args:
         network: with an ``encoder``.
@@ -54,13 +58,14 @@ def grad_cam(network: torch.nn.Module, images: torch.Tensor, classes: Sequence[i
     """
     from monai.visualize import GradCAM
 
-    last = list(dict(network.encoder.named_children()))[-1]  # type: ignore[union-attr]
-    network.eval()
-    cam = GradCAM(nn_module=network, target_layers=f"encoder.{last}")
-    maps = [
-        cam(image[None], class_idx=index)[0, 0].detach().cpu() for image, index in zip(images, classes, strict=True)
-    ]
-    return torch.stack(maps).numpy()
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # else nothing can be hooked before it; the values are the same
+    layer = _layer_to_show(network.encoder, images[:1])  # type: ignore[arg-type]
+    # MONAI's own scaling turns the map round, 0 is most
+    cam = GradCAM(network.eval(), target_layers=f"encoder.{layer}", postprocessing=lambda maps: maps)
+    maps = [cam(image[None], class_idx=index)[0, 0].detach() for image, index in zip(images, classes, strict=True)]
+    return torch.stack([one / one.max().clamp_min(1e-12) for one in maps]).cpu().numpy()
 
 
 def examples_figure(
@@ -110,6 +115,16 @@ def examples_figure(
         )
         axes.axis("off")
     return drawn
+
+
+def _layer_to_show(encoder: torch.nn.Module, image: torch.Tensor) -> str:
+    chosen = ""
+    with torch.no_grad():
+        for name, layer in encoder.eval().named_children():
+            image = layer(image)
+            if not chosen or min(image.shape[2:]) >= LEAST_MAP:
+                chosen = name
+    return chosen
 
 
 def _one_a_clip(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from .pairs import RandPairViewsd as RandPairViewsd
 from .preprocessing import preprocessing as preprocessing
 from .put_back import put_back as put_back
 from .put_back import put_points_back as put_points_back
+from .random_frames import RandAugmentFramesd as RandAugmentFramesd
+from .random_frames import RandFramesd as RandFramesd
 from .resize import ResizeFrames as ResizeFrames
 from .resize import ResizeFramesd as ResizeFramesd
 from .sector import CropToSector as CropToSector

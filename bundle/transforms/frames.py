@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,23 +23,35 @@ def even_indices(count: int, n_frames: int) -> np.ndarray:
     return ((np.arange(n_frames) + 0.5) * count / n_frames).astype(int)
 
 
-def network_input(images: torch.Tensor, mean: float, std: float, channels: int) -> torch.Tensor:
-    """Images ``(N, C, H, W)`` of 0 to 1 as ``(x - mean) / std``, grey ones repeated to ``channels``."""
-    images = (images - mean) / std
+def chosen_frames(cine: Any, indices: np.ndarray) -> torch.Tensor:
+    """Frames ``(n, C, H, W)`` float32, 0 to 1, of a cine ``(C, T, H, W)`` uint8; nothing else of it is read."""
+    return torch.as_tensor(np.asarray(cine[:, indices]), dtype=torch.float32).movedim(1, 0) / 255
+
+
+def network_input(
+    images: torch.Tensor, mean: float | Sequence[float], std: float | Sequence[float], channels: int
+) -> torch.Tensor:
+    """Images ``(N, C, H, W)`` of 0 to 1 as ``(x - mean) / std``, grey ones repeated to ``channels``.
+
+    ``mean`` and ``std`` are numbers, or one number for each of the channels.
+    """
+    shift, scale = (torch.as_tensor(value, dtype=images.dtype).reshape(-1, 1, 1) for value in (mean, std))
+    images = (images - shift) / scale
     return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
 class EvenFramesd(MapTransform):
-    """Evenly spaced frames of the cine under ``keys``: adds ``frames`` and takes the cine out.
+    """Evenly spaced frames of the cine under ``keys``: adds ``frames`` and ``frame_index``, and takes the cine out.
 
     Input: cine ``(C, T, H, W)`` uint8, a tensor or (memory-mapped) array; only the chosen frames are read.
-    Result: ``frames`` ``(n_frames, C, H, W)`` float32, 0 to 1 and then ``(x - mean) / std``. Deterministic; a cine with
-    fewer frames than ``n_frames`` repeats some (`even_indices`).
+    Result: ``frames`` ``(n_frames, C, H, W)`` float32, 0 to 1 and then ``(x - mean) / std``, and which they are,
+    ``frame_index`` ``(n_frames,)``. Deterministic; a cine with fewer frames than ``n_frames`` repeats some
+    (`even_indices`). Of a record with a ``draw`` (k, K) it is frame k of K evenly spaced ones instead.
 
     Args:
         keys: the cine's key.
         n_frames: how many.
-        mean, std: normalisation.
+        mean, std: normalisation, see `network_input`.
         channels: grey frames are repeated to this many channels.
 
     Raises:
@@ -47,7 +59,12 @@ class EvenFramesd(MapTransform):
     """
 
     def __init__(
-        self, keys: str = Keys.IMAGE, n_frames: int = 8, mean: float = 0.5, std: float = 0.25, channels: int = 1
+        self,
+        keys: str = Keys.IMAGE,
+        n_frames: int = 8,
+        mean: float | Sequence[float] = 0.5,
+        std: float | Sequence[float] = 0.25,
+        channels: int = 1,
     ) -> None:
         super().__init__(keys)
         self.channels = channels
@@ -64,7 +81,11 @@ class EvenFramesd(MapTransform):
             raise InputError(
                 f"video {data.get(Keys.VIDEO_ID, '?')}: the cine has no frame; leave it out of the datalist"
             )
-        indices = even_indices(cine.shape[1], self.n_frames)
-        chosen = torch.as_tensor(np.asarray(cine[:, indices]), dtype=torch.float32).movedim(1, 0)
-        sample[Keys.FRAMES] = network_input(chosen / 255, self.mean, self.std, self.channels)
+        if Keys.DRAW in sample:
+            place, count = sample[Keys.DRAW]
+            indices = even_indices(cine.shape[1], count)[place : place + 1]
+        else:
+            indices = even_indices(cine.shape[1], self.n_frames)
+        sample[Keys.FRAMES] = network_input(chosen_frames(cine, indices), self.mean, self.std, self.channels)
+        sample[Keys.FRAME_INDEX] = torch.as_tensor(indices)
         return sample

@@ -44,11 +44,12 @@ def test_values_from_a_memory_map(tmp_path: Path) -> None:
     np.save(tmp_path / "cine.npy", cine)
     sample = {"image": np.load(tmp_path / "cine.npy", mmap_mode="r"), "label": 1}
     result = EvenFramesd("image", n_frames=4, mean=0.4, std=0.2)(sample)
-    assert set(result) == {"frames", "label"} and "image" in sample
+    assert set(result) == {"frames", "frame_index", "label"} and "image" in sample
     frames = result["frames"]
     assert frames.shape == (4, 3, 6, 5) and frames.dtype == torch.float32
     expected = (cine[:, [2, 7, 12, 17]].transpose(1, 0, 2, 3) / 255 - 0.4) / 0.2
     assert np.allclose(frames.numpy(), expected, atol=1e-5)
+    assert result["frame_index"].tolist() == [2, 7, 12, 17]
 
 
 def test_refuses_no_frames() -> None:
