@@ -2,6 +2,7 @@
 from .aggregation import index_by_id as index_by_id
 from .aggregation import majority_by_id as majority_by_id
 from .aggregation import mean_by_id as mean_by_id
+from .auroc_interval import auroc_interval as auroc_interval
 from .bootstrap import Interval as Interval
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import paired_difference as paired_difference

@@ -100,8 +100,8 @@ def paired_difference(
 def weighted_interval(
     labels: npt.ArrayLike,
     groups: Sequence[Hashable],
-    score: Callable[[np.ndarray], float],
-    resamples: int = 2_000,
+    scores: Callable[[np.ndarray], np.ndarray],
+    resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
@@ -110,17 +110,14 @@ def weighted_interval(
     Args:
         labels: class indices ``(N,)``, by which the groups are stratified; all 0 for no strata.
         groups: the patient (or group) of each item.
-        score: how often each item counts ``(N,)`` -> the score; of the difference of two methods for their paired
-            difference. A resample without a score (NaN) is left out.
+        scores: how often each group counts ``(R, G)``, groups in order of name -> the scores ``(R,)``; of the
+            difference of two methods for their paired difference. A resample without a score (NaN) is left out.
         resamples, level, seed: as in `bootstrap_interval`.
     """
     names, strata = majority_by_id(labels, groups)
-    _, index = index_by_id(groups)
-    order = np.argsort([str(name) for name in names], kind="stable")
-    counts = np.empty((resamples, len(names)))
-    counts[:, order] = _draw_groups(strata[order], resamples, seed)
-    scores = np.array([score(drawn[index]) for drawn in counts])
-    return _interval(score(np.ones(len(index))), scores[~np.isnan(scores)], level)
+    order = sorted(range(len(names)), key=lambda g: str(names[g]))
+    drawn = scores(_draw_groups(strata[order], resamples, seed))
+    return _interval(float(scores(np.ones((1, len(names))))[0]), drawn[~np.isnan(drawn)], level)
 
 
 def _by_group(

@@ -13,15 +13,14 @@ from ..keys import Keys
 from ..metrics import (
     Interval,
     accuracy,
+    auroc_interval,
     balanced_accuracy,
     bootstrap_interval,
     classification_report,
     confusion_matrix,
-    macro_auroc,
     main_figures,
     paired_difference,
     patients_of_one_class,
-    weighted_interval,
 )
 from .predictions import Predictions, aligned
 
@@ -145,7 +144,7 @@ def _of_level(level: Level, class_names: Sequence[str]) -> dict[str, Any]:
         "of_seeds": {figure: [seed[figure] for seed in seeds] for figure in ("balanced_accuracy", "accuracy", "auroc")},
         "intervals": {
             **{figure: bootstrap_interval(*given, how).to_dict() for figure, how in _STATISTICS.items()},
-            "auroc": _auroc_interval(level).to_dict(),
+            "auroc": auroc_interval(level.labels, level.probabilities, level.patients).to_dict(),
         },
         "classes": {
             name: {key: _mean([seed["classes"][name][key] for seed in seeds]) for key in seeds[0]["classes"][name]}
@@ -153,13 +152,6 @@ def _of_level(level: Level, class_names: Sequence[str]) -> dict[str, Any]:
         },
         "confusion": np.sum([seed["confusion"] for seed in seeds], axis=0).tolist(),
     }
-
-
-def _auroc_interval(level: Level) -> Interval:
-    def score(weights: np.ndarray) -> float:
-        return float(np.mean([macro_auroc(level.labels, scores, weights) for scores in level.probabilities]))
-
-    return weighted_interval(level.labels, level.patients, score, resamples=1_000)
 
 
 def _balanced(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:

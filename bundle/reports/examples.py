@@ -60,12 +60,12 @@ def grad_cam(network: torch.nn.Module, images: torch.Tensor, classes: Sequence[i
 
     for module in network.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False  # else nothing can be hooked before it; the values are the same
+            module.inplace = False  # type: ignore[assignment]  # else no hook can stand before it; same values
     layer = _layer_to_show(network.encoder, images[:1])  # type: ignore[arg-type]
     # MONAI's own scaling turns the map round, 0 is most
     cam = GradCAM(network.eval(), target_layers=f"encoder.{layer}", postprocessing=lambda maps: maps)
     maps = [cam(image[None], class_idx=index)[0, 0].detach() for image, index in zip(images, classes, strict=True)]
-    return torch.stack([one / one.max().clamp_min(1e-12) for one in maps]).cpu().numpy()
+    return torch.stack([one / one.max() if one.max() > 0 else one for one in maps]).cpu().numpy()
 
 
 def examples_figure(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def difference_of(first: Sequence[Predictions], second: Sequence[Predictions], n
     tables = aligned([*first, *second])
     means = patient_means(_values(tables, name), _patients(tables))
     sides = means[: len(first)], means[len(first) :]
-    return _interval(lambda weights: _score(sides[0], weights) - _score(sides[1], weights), means.shape[1])
+    return _interval(lambda counts: _scores(sides[0], counts) - _scores(sides[1], counts), means.shape[1])
 
 
 def patient_means(values: np.ndarray, patients: Sequence[str]) -> np.ndarray:
@@ -64,18 +64,18 @@ def patient_means(values: np.ndarray, patients: Sequence[str]) -> np.ndarray:
 
 def _of_figure(values: np.ndarray, patients: list[str], folds: list[str]) -> dict[str, Any]:
     means = patient_means(values, patients)
-    interval = _interval(lambda weights: _score(means, weights), means.shape[1])
+    interval = _interval(lambda counts: _scores(means, counts), means.shape[1])
 
     def of_fold(chosen: np.ndarray) -> list[float]:
         some = patient_means(
             values[:, chosen], [patient for patient, here in zip(patients, chosen, strict=True) if here]
         )
-        return [_score(row[None], np.ones(len(row))) for row in some]
+        return _of_seeds(some)
 
     return {
         "value": interval.value,
         "interval": interval.to_dict(),
-        "of_seeds": [_score(row[None], np.ones(len(row))) for row in means],
+        "of_seeds": _of_seeds(means),
         "frames": int((~np.isnan(values)).any(axis=0).sum()),
         "of_frames": values.shape[1],
         "patients": int((~np.isnan(means)).any(axis=0).sum()),
@@ -84,16 +84,22 @@ def _of_figure(values: np.ndarray, patients: list[str], folds: list[str]) -> dic
     }
 
 
-def _score(means: np.ndarray, weights: np.ndarray) -> float:
-    """Mean over patients by their weights, then over seeds; NaN where no patient has the figure."""
-    counts = np.where(np.isnan(means), 0.0, weights)
-    total = counts.sum(axis=1)
-    sums = (counts * np.nan_to_num(means)).sum(axis=1)
-    return float(np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0).mean())
+def _scores(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Patients' means ``(S, G)`` and how often each counts ``(R, G)`` -> their mean, averaged over seeds ``(R,)``.
+
+    NaN where no patient has the figure.
+    """
+    known = (~np.isnan(means)).astype(float)
+    total, sums = counts @ known.T, counts @ np.nan_to_num(means).T  # (R, S)
+    return np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0).mean(axis=1)
 
 
-def _interval(score: Any, n_patients: int) -> Interval:
-    return weighted_interval(np.zeros(n_patients, dtype=int), [f"{i:06}" for i in range(n_patients)], score, 10_000)
+def _of_seeds(means: np.ndarray) -> list[float]:
+    return [float(_scores(row[None], np.ones((1, len(row))))[0]) for row in means]
+
+
+def _interval(scores: Callable[[np.ndarray], np.ndarray], n_patients: int) -> Interval:
+    return weighted_interval(np.zeros(n_patients, dtype=int), [f"{place:06}" for place in range(n_patients)], scores)
 
 
 def _values(tables: list[list[dict[str, Any]]], name: str) -> np.ndarray:

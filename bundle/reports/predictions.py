@@ -125,9 +125,10 @@ def aligned(runs: Sequence[Predictions], which: str = "items") -> list[list[dict
     tables = [{tuple(item[key] for key in keys): item for item in getattr(run, which)} for run in runs]
     order = list(tables[0])
     for table in tables[1:]:
-        if differing := sorted(map(str, set(order) ^ set(table))):
+        if differing := sorted(set(order) ^ set(table), key=str):
+            where = ", frame ".join(map(str, differing[0]))
             raise InputError(
-                f"two runs cannot be compared: {differing[0]} was tested in one only; give both the same data and folds"
+                f"two runs cannot be compared: {where} was tested in one only; give both the same data and folds"
             )
         for name in order:
             for what in (Keys.PATIENT_ID, Keys.LABEL):
