@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from cells import ROOT, Cell, folder_name, read_plan, recipes, run_cells
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
 from bundle.data import by_fold
 from bundle.errors import InputError, show_input_errors_plainly
@@ -121,9 +121,7 @@ def _folds(plan: dict[str, Any], configs: list[str], given: dict[str, Any], wher
         return [None]
     if folds != ALL:
         return list(folds)
-    recipe = ConfigParser(ConfigParser.load_config_files([str(ROOT / name) for name in configs]))
-    recipe.update({"bundle_root": str(ROOT), **given})
-    recipe.parse()
+    recipe = _recipe(configs, given)
     datalist = recipe.get_parsed_content("datalist")
     records = [record for part in datalist.parts.values() for record in part]
     found = list(by_fold(records))
@@ -161,12 +159,10 @@ def _examples(entry: Entry, first: dict[tuple[str, float | None], TaskCell], res
     weights = cell.folder / "model.pt"
     if not weights.is_file():
         return None
-    overrides = {"bundle_root": str(ROOT), **cell.overrides, "seed": cell.seed, "output_dir": str(cell.folder)}
-    workflow = ConfigWorkflow(
-        [str(ROOT / name) for name in cell.configs], logging_file=False, **overrides, device="cpu"
+    recipe = _recipe(
+        cell.configs, {**cell.overrides, "seed": cell.seed, "output_dir": str(cell.folder), "device": "cpu"}
     )
-    workflow.parser.parse()
-    content = workflow.parser.get_parsed_content
+    content = recipe.get_parsed_content
     network = content("network_def")
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     dataset = content("test#dataset")
@@ -188,9 +184,20 @@ def _examples(entry: Entry, first: dict[tuple[str, float | None], TaskCell], res
     return examples_figure(results, title, run, network, picture_of, content("mean"), content("std"))
 
 
+def _recipe(configs: list[str], overrides: dict[str, Any]) -> ConfigParser:
+    """The recipe as the run has it."""
+    recipe = ConfigParser()
+    recipe.read_config([str(ROOT / name) for name in configs])
+    recipe.update({"bundle_root": str(ROOT), **overrides})
+    return recipe
+
+
 def _read_plan(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     """The plan, its paths filled in and checked; of its encoders those that were asked for."""
-    plan = read_plan(path, {"data": args.data_root, "encoders": args.encoders})
+    places = {"data": args.data_root, "encoders": args.encoders}
+    plan = read_plan(path, places)
+    if isinstance(plan.get("encoders"), str):
+        plan["encoders"] = read_plan(path.parent / plan["encoders"], places)
     if unknown := sorted(set(plan) - KEYS):
         raise InputError(f"{path}: {unknown[0]!r} is not known: expected {', '.join(sorted(KEYS))}")
     for key, kind in (("config", str | list), ("encoders", dict)):
