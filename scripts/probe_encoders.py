@@ -25,6 +25,7 @@ from bundle.data import (
     Leak,
     by_fold,
     check_leakage,
+    check_pretraining,
     datalist_content,
     datalist_of,
     describe_transform,
@@ -201,16 +202,11 @@ def _check_leakage(
     judged = known.get(QUERY) or [clip for part in known.values() for clip in part]
     checked = []
     for job in jobs:
-        if job.clips is None and job.seed is None:
-            where = f" ({job.trained['data']})" if (job.trained or {}).get("data") else ""
-            logger.warning(
-                f"{job.title}: no list of the clips it was pretrained on{where} lies beside it, so it was not checked "
-                "whether it has seen these clips"
-            )
-        elif job.clips and (ids := {(clip.patient_id, clip.content) for clip in job.clips}) not in checked:
-            checked.append(ids)  # seeds and methods share their clips
-            parts = {f"the pretraining of {job.title}": job.clips, "the clips to judge": judged}
-            leaks += check_leakage(parts, cache, args.output_dir, args.allow_leakage)
+        ids = {(clip.patient_id, clip.content) for clip in job.clips or []}
+        if job.seed is None and ids not in checked:
+            checked += [ids] if ids else []  # seeds and methods share their clips
+            data = (job.trained or {}).get("data", "")
+            leaks += check_pretraining(job.clips, judged, cache, args.output_dir, args.allow_leakage, job.title, data)
     return leaks
 
 

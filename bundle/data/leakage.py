@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import made_folder, written_beside
 from ..keys import Keys
-from .fingerprints import Fingerprint, read_training_clips
+from .fingerprints import Fingerprint
 from .frame_cache import FrameCache
 from .leaks import KINDS, LOOK_ALIKE, Leak, find_leaks
 from .near_duplicates import BITS, THRESHOLD
@@ -60,37 +60,34 @@ def check_leakage(
 
 
 def check_pretraining(
-    encoder: str | os.PathLike[str] | None,
-    trained: Mapping[str, Any],
+    clips: Sequence[Fingerprint] | None,
     tested: Sequence[Fingerprint],
     cache: FrameCache,
     output_dir: str | os.PathLike[str],
     allow: bool = False,
     name: str = "the encoder",
+    data: str = "",
 ) -> list[Leak]:
     """`check_leakage` between the clips that an encoder was pretrained on and those it is judged with.
 
-    Where no list of them lies beside the encoder, the log says that nothing was checked.
-
     Args:
-        encoder: file of the weights; None for random ones, which have seen nothing.
-        trained: what its description says of its training.
+        clips: what it was pretrained on (`read_training_clips`); None where no list lies beside it, which the log says.
         tested: the clips it is judged with.
         cache, output_dir, allow: of `check_leakage`.
         name: what the encoder is called.
+        data: what is known of what it was pretrained on, for the log.
 
     Raises:
-        InputError: names what is shared, unless ``allow`` is set; or see `read_training_clips`.
+        InputError: names what is shared, unless ``allow`` is set.
     """
-    if encoder is None:
-        return []
-    clips = read_training_clips(encoder, trained)
     if clips is None:
-        data = f" ({trained['data']})" if trained.get("data") else ""
         logger.warning(
-            f"{name}: no list of the clips it was pretrained on{data} lies beside it, so it was not checked whether it "
-            "has seen the clips it is judged with"
+            "%s: no list of the clips it was pretrained on%s lies beside it, so it was not checked whether it has seen "
+            "the clips it is judged with",
+            *(name, f" ({data})" if data else ""),
         )
+        return []
+    if not clips:
         return []
     return check_leakage({f"the pretraining of {name}": clips, "the clips to judge": tested}, cache, output_dir, allow)
 

@@ -61,7 +61,7 @@ class ClipClassification(ClipFeatures):
             figures["balanced_accuracy_per_frame"] = main_figures(frames["label"], frames["probabilities"])[
                 "balanced_accuracy"
             ]
-        engine.state.metrics.update({self.prefix + figure: value for figure, value in figures.items()})
+        engine.state.metrics.update({self.prefix + key: value for key, value in figures.items() if np.isfinite(value)})
 
     def figures(self) -> dict[str, float]:
         """The `main_figures` of clips, or of frames."""

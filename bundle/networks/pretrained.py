@@ -23,7 +23,7 @@ _MEAN, _STD = 0.5, 0.25  # those of the pretraining recipes
 class Pretrained:
     """An encoder, the normalisation of its input ``(x - mean) / std``, and what is known of where it comes from.
 
-    ``file`` is None for random weights. ``trained`` is what the file says of its training, and its SHA-256.
+    ``file`` is None for random weights. ``trained`` is what the file says of its training.
     """
 
     encoder: Encoder
@@ -31,6 +31,7 @@ class Pretrained:
     std: Number
     file: Path | None = None
     trained: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
 
 def open_encoder(
@@ -60,7 +61,7 @@ def open_encoder(
     normalisation = info.get("normalisation", {"mean": _MEAN, "std": _STD})
     mean, std = (_for_channels(normalisation[key], encoder.in_channels) for key in ("mean", "std"))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Pretrained(encoder, mean, std, file, {**info.get("trained", {}), "sha256": digest})
+    return Pretrained(encoder, mean, std, file, info.get("trained", {}), digest)
 
 
 def _for_channels(values: float | Sequence[float], channels: int) -> Number:
