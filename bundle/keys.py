@@ -41,6 +41,11 @@ class Keys:
     CLIP_FRAMES = "clip_frames"  # (n,) frame indices as shown
     SHORTENED = "shortened"  # whether the cine was too short for the asked stride
 
+    # record, sample and batch of lesions
+    MASK = "mask"  # path in the datalist, (T, H, W) of the original frames in an item; (T, 1, h, w) in a sample
+    META = "meta"  # in an item: what the cache says of its frames
+    BOXES = "boxes"  # (T, K, 4) xyxy in a sample, x the column; 0 where a frame has fewer than K
+
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
     PROJECTION = "projection"  # (B, V, P)

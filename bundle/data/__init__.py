@@ -38,6 +38,9 @@ from .leakage import describe_leaks as describe_leaks
 from .leakage import write_leaks as write_leaks
 from .leaks import Leak as Leak
 from .leaks import find_leaks as find_leaks
+from .masked_dataset import MaskedDataset as MaskedDataset
+from .masked_dataset import keep_masked as keep_masked
+from .masked_dataset import read_mask as read_mask
 from .phantom import ensure_phantom as ensure_phantom
 from .phantom import make_phantom as make_phantom
 from .records import records_from_table as records_from_table

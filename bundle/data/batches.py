@@ -63,7 +63,14 @@ class PreparePretext(PrepareBatch):
 
 
 class PrepareFrames(PrepareBatch):
-    """Evaluation batch -> frames ``(B, T, C, H, W)`` and class indices ``(B,)``."""
+    """Batch -> frames ``(B, T, C, H, W)`` and their target: class indices ``(B,)``, or another tensor of the batch.
+
+    Args:
+        target: its key.
+    """
+
+    def __init__(self, target: str = Keys.LABEL) -> None:
+        self.target = target
 
     def __call__(
         self,
@@ -73,4 +80,4 @@ class PrepareFrames(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         frames = batchdata[Keys.FRAMES].to(device=device, non_blocking=non_blocking, **kwargs)
-        return frames, batchdata[Keys.LABEL].to(device=device, non_blocking=non_blocking)
+        return frames, batchdata[self.target].to(device=device, non_blocking=non_blocking)

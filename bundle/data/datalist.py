@@ -30,8 +30,8 @@ PARTS = ("training", "validation", "testing")
 class Datalist:
     """The records of each part, with absolute paths and class indices.
 
-    In a record ``image`` is an absolute path, ``label`` the index of the class in ``labels`` or `UNLABELLED`, and
-    ``label_name`` the class name where there is one.
+    In a record ``image`` and, where there is one, ``mask`` are absolute paths, ``label`` is the index of the class in
+    ``labels`` or `UNLABELLED`, and ``label_name`` the class name where there is one.
     """
 
     name: str
@@ -277,6 +277,8 @@ def _resolve_record(record: Record, index: Mapping[str, int], source: Path, fold
         known = ", ".join(index) or "none"
         raise InputError(f"{source}: {record[Keys.IMAGE]} has the unknown label {label!r}: expected one of: {known}")
     resolved = {**record, Keys.IMAGE: os.path.abspath(folder / record[Keys.IMAGE])}
+    if record.get(Keys.MASK):
+        resolved[Keys.MASK] = os.path.abspath(folder / record[Keys.MASK])
     resolved[Keys.LABEL] = UNLABELLED if label is None else index[label]
     if label is not None:
         resolved[Keys.LABEL_NAME] = label

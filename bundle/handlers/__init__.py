@@ -5,6 +5,8 @@ from .clip_montage import ClipMontage as ClipMontage
 from .embeddings import Embeddings as Embeddings
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed
+from .lesion_predictions import DetectionPredictions as DetectionPredictions
+from .lesion_predictions import SegmentationPredictions as SegmentationPredictions
 from .loss_parts import LossParts as LossParts
 from .loss_progress import LossProgress as LossProgress
 from .pair_montage import PairMontage as PairMontage

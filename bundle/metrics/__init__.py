@@ -7,6 +7,9 @@ from .bootstrap import Interval as Interval
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import paired_difference as paired_difference
 from .bootstrap import weighted_interval as weighted_interval
+from .box_figures import average_precision as average_precision
+from .box_figures import free_response as free_response
+from .box_figures import match_boxes as match_boxes
 from .calibration import Reliability as Reliability
 from .calibration import brier_score as brier_score
 from .calibration import expected_calibration_error as expected_calibration_error
@@ -29,12 +32,17 @@ from .comparison import markdown_table as markdown_table
 from .comparison import seeds_difference as seeds_difference
 from .comparison import seeds_interval as seeds_interval
 from .comparison import summarise as summarise
+from .detection import DetectionMetric as DetectionMetric
 from .knn import knn_probabilities as knn_probabilities
 from .knn_probe import KNNProbe as KNNProbe
 from .linear_probe import LinearProbe as LinearProbe
 from .linear_probe import fit_linear_probe as fit_linear_probe
+from .mask_figures import ellipse_circumference as ellipse_circumference
+from .mask_figures import mask_figures as mask_figures
 from .order_geometry import GeometryErrors as GeometryErrors
 from .order_geometry import OrderAccuracy as OrderAccuracy
+from .patient_means import patient_mean as patient_mean
+from .patient_means import summarise_frames as summarise_frames
 from .probe_result import ClipPrediction as ClipPrediction
 from .probe_result import ProbeResult as ProbeResult
 from .protocol import ProbeFrames as ProbeFrames
@@ -50,3 +58,4 @@ from .scores import class_precisions as class_precisions
 from .scores import class_recalls as class_recalls
 from .scores import confusion_matrix as confusion_matrix
 from .scores import macro_f1 as macro_f1
+from .segmentation import SegmentationMetric as SegmentationMetric

@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
+from .anchors import AnchorGrid, swap_axes
 from .classifier import FrameClassifier
 from .contrastive import ContrastiveHeads
+from .detection import DetectionNet
 from .encoder import ENCODERS, Encoder
 from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
+from .pyramid import PyramidNet
+from .segmentation import SegmentationNet
 from .state_dict import LoadReport, load_weights
 from .tuning import TUNED, parameter_groups, tune
 from .weights import load_encoder, save_encoder
 
 __all__ = [
     "ENCODERS",
+    "AnchorGrid",
     "TUNED",
     "ContrastiveHeads",
+    "DetectionNet",
     "Encoder",
     "FrameClassifier",
     "LinearClassifier",
@@ -27,10 +33,13 @@ __all__ = [
     "PretextNet",
     "Pretrained",
     "ProjectionHead",
+    "PyramidNet",
+    "SegmentationNet",
     "load_encoder",
     "load_weights",
     "open_encoder",
     "parameter_groups",
     "save_encoder",
+    "swap_axes",
     "tune",
 ]

@@ -18,6 +18,18 @@ Layers = OrderedDict[str, nn.Module]
 """The layers of an encoder in the order they run, under the names they have in MONAI's network."""
 
 
+class Stages(nn.Sequential):
+    """Layers of which each gives a map that can be of use, where a network holds several sizes in one child."""
+
+    def every_map(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What each layer gives, in the order they run."""
+        maps: list[torch.Tensor] = []
+        for layer in self:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+
 def _resnet(make: Callable[..., Any], in_channels: int) -> tuple[Layers, int]:
     # MONAI starts with stride 1 and gives the shortcuts a bias unless told otherwise; this is the usual layout.
     net = make(
@@ -35,7 +47,9 @@ def _senet(make: Callable[..., Any], in_channels: int) -> tuple[Layers, int]:
 
 def _densenet(make: Callable[..., Any], in_channels: int) -> tuple[Layers, int]:
     net = make(spatial_dims=2, in_channels=in_channels, out_channels=1)
-    layers: Layers = OrderedDict(features=net.features, relu=nn.ReLU(inplace=True))
+    layers: Layers = OrderedDict(
+        features=Stages(OrderedDict(net.features.named_children())), relu=nn.ReLU(inplace=True)
+    )
     return layers, net.features.norm5.num_features
 
 
@@ -50,7 +64,7 @@ def _efficientnet(name: str, in_channels: int) -> tuple[Layers, int]:
         _conv_stem=net._conv_stem,
         _bn0=net._bn0,
         _swish0=nn.SiLU(),
-        _blocks=net._blocks,
+        _blocks=Stages(*net._blocks),
         _conv_head_padding=net._conv_head_padding,
         _conv_head=net._conv_head,
         _bn1=net._bn1,

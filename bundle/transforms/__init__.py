@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+from .boxes import MaskToBoxesd as MaskToBoxesd
+from .boxes import boxes_of_mask as boxes_of_mask
+from .boxes import check_area as check_area
+from .bring_along import bring_along as bring_along
+from .bring_along import bring_points_along as bring_points_along
 from .clip_geometry import ClipGeometry as ClipGeometry
 from .clip_sampling import ClipSampling as ClipSampling
 from .clip_sampling import keep_long_enough as keep_long_enough
@@ -7,6 +12,9 @@ from .frames import EvenFramesd as EvenFramesd
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
 from .load import LoadCined as LoadCined
+from .masks import MaskAlongd as MaskAlongd
+from .masks import ToMaskd as ToMaskd
+from .masks import mask_preprocessing as mask_preprocessing
 from .pair_presets import PAIR_PRESETS as PAIR_PRESETS
 from .pair_presets import PairPreset as PairPreset
 from .pair_presets import pair_preset as pair_preset

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 
 from ..errors import InputError
 from .sector_outline import fill_outline
+from .square import known, resample_square
 
 
 def put_back(
@@ -48,16 +48,16 @@ def put_back(
         )
     if not (nearest or values.is_floating_point() or values.dtype == torch.uint8):
         raise InputError(f"result: found {values.dtype}; expected float or uint8; put masks of labels back as nearest")
-    height, width = (int(n) for n in _known(meta, "original_size"))
-    x0, y0, x1, y1 = (int(n) for n in _known(meta, "sector_box"))
-    left, top, right, _ = (int(n) for n in _known(meta, "resize_padding"))
-    sector = torch.from_numpy(fill_outline(_known(meta, "sector_outline"), height, width)[y0:y1, x0:x1])
+    height, width = (int(n) for n in known(meta, "original_size"))
+    x0, y0, x1, y1 = (int(n) for n in known(meta, "sector_box"))
+    left, top, right, _ = (int(n) for n in known(meta, "resize_padding"))
+    sector = torch.from_numpy(fill_outline(known(meta, "sector_outline"), height, width)[y0:y1, x0:x1])
     canvas = _canvas(values, height, width, original)
     values = values.expand(len(canvas), *values.shape[1:])
     rows, columns = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
     # frame by frame, so that a long cine needs no more than itself
     for small, frame in zip(values.flatten(0, -3), canvas.flatten(0, -3), strict=True):
-        large = _resampled(small, x1 - x0 + left + right, nearest)[rows, columns]
+        large = resample_square(small, x1 - x0 + left + right, nearest)[rows, columns]
         frame[y0:y1, x0:x1][sector] = large[sector]
     return canvas
 
@@ -73,20 +73,11 @@ def put_points_back(points: torch.Tensor | np.ndarray, meta: Mapping[str, Any]) 
     values = torch.as_tensor(points).detach().cpu()
     if values.ndim == 0 or values.shape[-1] not in (2, 4):
         raise InputError(f"points: found shape {tuple(values.shape)}; expected (..., 2) xy or (..., 4) xyxy")
-    x0, y0 = _known(meta, "sector_box")[:2]
-    left, top = _known(meta, "resize_padding")[:2]
-    pairs = values.double().unflatten(-1, (-1, 2)) / float(_known(meta, "resize_scale"))
+    x0, y0 = known(meta, "sector_box")[:2]
+    left, top = known(meta, "resize_padding")[:2]
+    pairs = values.double().unflatten(-1, (-1, 2)) / float(known(meta, "resize_scale"))
     back = pairs + torch.tensor([x0 - left, y0 - top], dtype=torch.float64)
     return back.flatten(-2).to(values.dtype if values.is_floating_point() else torch.float32)
-
-
-def _known(meta: Mapping[str, Any], key: str) -> Any:
-    if meta.get(key) is None:
-        raise InputError(
-            f"meta of {meta.get('filename_or_obj', 'a cine')}: found no {key}; expected the meta that CropToSector and "
-            "ResizeFrames leave; preprocess the clip again"
-        )
-    return meta[key]
 
 
 def _canvas(values: torch.Tensor, height: int, width: int, original: torch.Tensor | np.ndarray | None) -> torch.Tensor:
@@ -101,13 +92,3 @@ def _canvas(values: torch.Tensor, height: int, width: int, original: torch.Tenso
             "frames as they were before the crop, in the type of the result"
         )
     return frames.expand(max(channels), *shape[1:]).clone(memory_format=torch.contiguous_format)
-
-
-def _resampled(frame: torch.Tensor, side: int, nearest: bool) -> torch.Tensor:
-    """``(s, s)`` -> ``(side, side)`` of the same type."""
-    if nearest:
-        taken = ((torch.arange(side, dtype=torch.float64) + 0.5) * (len(frame) / side)).long().clamp(max=len(frame) - 1)
-        return frame[taken][:, taken]
-    exact = frame.dtype if frame.dtype in (torch.float32, torch.float64) else torch.float32
-    large = interpolate(frame.to(exact)[None, None], (side, side), mode="bilinear", antialias=True)[0, 0]
-    return large.round().clamp(0, 255).to(frame.dtype) if frame.dtype == torch.uint8 else large.to(frame.dtype)

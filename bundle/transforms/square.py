@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ways between the original frame and the network's square share, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn.functional import interpolate
+
+from ..errors import InputError
+
+
+def known(meta: Mapping[str, Any], key: str) -> Any:
+    """The entry of a cine's meta.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if meta.get(key) is None:
+        raise InputError(
+            f"meta of {meta.get('filename_or_obj', 'a cine')}: found no {key}; expected the meta that CropToSector and "
+            "ResizeFrames leave; preprocess the clip again"
+        )
+    return meta[key]
+
+
+def resample_square(frame: torch.Tensor, side: int, nearest: bool) -> torch.Tensor:
+    """``(s, s)`` -> ``(side, side)`` of the same type: the nearest pixel, or bilinear, what shrinks being averaged."""
+    if nearest:
+        taken = ((torch.arange(side, dtype=torch.float64) + 0.5) * (len(frame) / side)).long().clamp(max=len(frame) - 1)
+        return frame[taken][:, taken]
+    exact = frame.dtype if frame.dtype in (torch.float32, torch.float64) else torch.float32
+    large = interpolate(frame.to(exact)[None, None], (side, side), mode="bilinear", antialias=True)[0, 0]
+    return large.round().clamp(0, 255).to(frame.dtype) if frame.dtype == torch.uint8 else large.to(frame.dtype)
