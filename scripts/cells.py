@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import yaml
@@ -72,8 +73,18 @@ def run_cells(cells: Sequence[Cell], jobs: int) -> None:
         raise InputError(f"{twice}: two cells of the plan get this folder; give them names that differ in letters")
     for cell in cells:
         _check_settings(cell)
+    failed = Event()
+
+    def run(cell: Cell) -> None:
+        try:
+            if not failed.is_set():  # what runs beside it is finished, nothing more is begun
+                _run_cell(cell, jobs)
+        except InputError:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda cell: _run_cell(cell, jobs), cells))
+        list(pool.map(run, cells))
 
 
 def run_step(command: Sequence[str], **how: Any) -> None:

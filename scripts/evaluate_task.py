@@ -29,7 +29,7 @@ from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder
 from bundle.keys import Keys
 from bundle.networks.weights import FILE_NAME
-from bundle.reports import Entry, pool_folds, read_predictions, task_results
+from bundle.reports import Entry, pool_folds, read_predictions, task_results, with_baselines
 from bundle.reports.examples import examples_figure
 from bundle.reports.task_report import TaskReport
 
@@ -57,7 +57,7 @@ def main() -> None:
     output = made_folder(args.output_dir)
     cells = list(_cells(plan, output, args))
     run_cells(cells, args.jobs)
-    entries = list(_entries(cells, plan["protocol"]))
+    entries = with_baselines(list(_entries(cells, plan["protocol"])))
     baselines = plan.get("baselines", [name for name, files in plan["encoders"].items() if files is None])
     results = {
         **task_results(entries, plan.get("title", Path(args.plan).stem), baselines, plan.get("compare", [])),

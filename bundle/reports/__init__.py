@@ -6,3 +6,4 @@ from .predictions import pool_folds as pool_folds
 from .predictions import read_predictions as read_predictions
 from .results import Entry as Entry
 from .results import task_results as task_results
+from .results import with_baselines as with_baselines

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from ..keys import Keys
 from ..metrics import Interval, index_by_id, weighted_interval
 from .classification import over_folds
 from .predictions import FRAME, Predictions, aligned
+
+BASELINES = {"_centre_prior": "centre prior", "_uniform": "even map"}
+"""What stands behind the name of a figure that is not the network's, and what made it."""
 
 _NO_FIGURE = {Keys.VIDEO_ID, Keys.PATIENT_ID, FRAME, Keys.LABEL}
 
@@ -26,6 +30,24 @@ def figure_names(runs: Sequence[Predictions]) -> list[str]:
         if name not in _NO_FIGURE and isinstance(value, int | float) and not isinstance(value, bool)
     }
     return list(names)
+
+
+def split_baselines(run: Predictions) -> tuple[Predictions, dict[str, Predictions]]:
+    """A run without the figures of `BASELINES`, and these as runs of their own by what made them."""
+
+    def items(suffix: str) -> list[dict[str, Any]]:
+        return [
+            {
+                name.removesuffix(suffix): value
+                for name, value in item.items()
+                if name in _NO_FIGURE or (name.endswith(suffix) if suffix else not name.endswith(tuple(BASELINES)))
+            }
+            for item in run.items
+        ]
+
+    known = {suffix for suffix in BASELINES if any(name.endswith(suffix) for item in run.items for name in item)}
+    baselines = {BASELINES[suffix]: replace(run, items=items(suffix)) for suffix in sorted(known)}
+    return replace(run, items=items("")), baselines
 
 
 def measured(runs: Sequence[Predictions]) -> dict[str, Any]:

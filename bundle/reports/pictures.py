@@ -13,10 +13,10 @@ import numpy as np
 from ..keys import Keys
 from ..metrics import reliability
 from .classification import level_of
+from .detection import free_response_of
 from .measures import figure_names, patient_means_of
-from .predictions import Predictions
 from .results import Entry
-from .tables import WORDS, amount_text, mark, number
+from .tables import amount_text, mark, number, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ def new_figure(title: str, results: Mapping[str, Any], width: float, height: flo
 def overview(results: Mapping[str, Any], name: str = "") -> Figure:
     """The main figure of every encoder with its interval, and of every fold as a dot."""
     level, figure = results["main"]
-    rows = results["rows"]
+    rows = [row for row in results["rows"] if not name or name in row["figures"]]
     titles = [_row_title(row) for row in rows]
     drawn = new_figure("", results, 7.5, 1.4 + 0.38 * len(rows))
     axes = drawn.subplots()
@@ -56,7 +56,7 @@ def overview(results: Mapping[str, Any], name: str = "") -> Figure:
     axes.set_yticks(range(len(rows)), titles, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="x", alpha=0.3)
-    label = f"{name}, mean over patients" if name else f"{WORDS[figure]} per {level}"
+    label = words(name) if name else f"{words(figure)} per {level}"
     axes.set_xlabel(f"{label}; bar: 95 % interval over patients, ticks: folds", fontsize=8)
     drawn.suptitle(f"{label}\n{mark(results)}", fontsize=10)
     return drawn
@@ -166,6 +166,8 @@ def training_curves(results: Mapping[str, Any], folders: Mapping[str, Sequence[P
         for encoder, runs in tables.items():
             colour = _colour(results, encoder)
             curves = [table[name] for table in runs if name in table]
+            if not curves:
+                continue
             for curve in curves:
                 axes.plot(list(curve), list(curve.values()), color=colour, alpha=0.25, linewidth=0.7)
             epochs = sorted({epoch for curve in curves for epoch in curve})
@@ -239,6 +241,23 @@ def label_efficiency(results: Mapping[str, Any]) -> Figure:
     return drawn
 
 
+def froc(results: Mapping[str, Any], entries: Sequence[Entry]) -> Figure:
+    """Sensitivity against false boxes a frame, at an IoU of 0.5; a line a seed."""
+    drawn = new_figure("FROC, boxes at an IoU of 0.5", results, 5.4, 4.2)
+    axes = drawn.subplots()
+    for row, entry in zip(results["rows"], entries, strict=True):
+        for number_of, curve in enumerate(free_response_of(entry.runs)):
+            label = f"{_row_title(row)}, mean {number(row['figures']['froc']['value'])}" if number_of == 0 else None
+            points = curve["false_boxes"], curve["sensitivity"]
+            axes.plot(*points, color=_colour(results, entry.encoder), alpha=0.8, label=label)
+    axes.set(xlim=(0, 4), ylim=(0, 1))
+    axes.set_xlabel("false boxes a frame", fontsize=9)
+    axes.set_ylabel("sensitivity", fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return drawn
+
+
 def by_patient(results: Mapping[str, Any], entries: Sequence[Entry]) -> Figure:
     """Each patient's mean of each figure as a dot, by encoder, seeds averaged; the line is the mean."""
     names = figure_names([run for entry in entries for run in entry.runs])
@@ -256,7 +275,7 @@ def by_patient(results: Mapping[str, Any], entries: Sequence[Entry]) -> Figure:
             if len(means):
                 axes.plot([x - 0.3, x + 0.3], [means.mean()] * 2, color="black", linewidth=1.2)
         axes.set_xticks(range(len(entries)), [_row_title(row) for row in results["rows"]], rotation=30, fontsize=7)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(words(name), fontsize=9)
         axes.grid(axis="y", alpha=0.3)
     return drawn
 
@@ -280,9 +299,3 @@ def _read_table(path: Path) -> dict[str, dict[float, float]]:
                 if cell:
                     table.setdefault(name, {})[float(row["epoch"])] = float(cell)
     return table
-
-
-def run_title(run: Predictions) -> str:
-    """Which fold a run tested, for a caption; "" where there are parts."""
-    folds = sorted(set(run.folds.values()))
-    return f"fold {folds[0]}" if len(folds) == 1 and folds[0] else ""

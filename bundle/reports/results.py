@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..keys import Keys
+from ..metrics import Interval
 from .classification import LEVELS, classified, difference
-from .measures import difference_of, figure_names, measured
+from .detection import POOLED, detected, detected_difference
+from .measures import difference_of, figure_names, measured, split_baselines
 from .predictions import Predictions
 
-CLASSIFICATION = "classification"
+CLASSIFICATION, DETECTION = "classification", "detection"
 LEGACY = "legacy-uscl"
 
 
@@ -65,7 +67,7 @@ def task_results(
                         f"{entry.encoder}: {what} {getattr(run, what)!r}, but {getattr(first, what)!r} of "
                         f"{entries[0].encoder}: run both with the same recipe"
                     )
-    figures = classified if first.task == CLASSIFICATION else measured
+    figures = {CLASSIFICATION: classified, DETECTION: detected}.get(first.task, measured)
     rows = [
         {
             "encoder": entry.encoder,
@@ -89,6 +91,23 @@ def task_results(
             found for one, other in _pairs(entries, baselines, pairs) for found in _differences(one, other)
         ],
     }
+
+
+def with_baselines(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, and for the figures that are no network's (`BASELINES`) entries of their own at the end.
+
+    A baseline is the same for all encoders, so it is that of the first encoder's first seed.
+    """
+    kept: list[Entry] = []
+    found: dict[tuple[str, float | None], Entry] = {}
+    for entry in entries:
+        split = [split_baselines(run) for run in entry.runs]
+        kept.append(replace(entry, runs=[run for run, _ in split]))
+        for name, run in split[0][1].items():
+            found.setdefault(
+                (name, entry.labelled_patients), Entry(name, entry.seeds[:1], [run], entry.labelled_patients)
+            )
+    return [*kept, *found.values()]
 
 
 def main_figure(task: str, protocol: str) -> tuple[str, str]:
@@ -134,8 +153,13 @@ def _pairs(
 def _differences(first: Entry, second: Entry) -> list[dict[str, Any]]:
     about = {"first": first.encoder, "second": second.encoder, "labelled_patients": first.labelled_patients}
     run = first.runs[0]
+    found: dict[tuple[str, str], Interval | None]
     if run.task != CLASSIFICATION:
-        found = {("patient", name): difference_of(first.runs, second.runs, name) for name in figure_names(first.runs)}
+        both = [name for name in figure_names(first.runs) if name in figure_names(second.runs)]
+        found = {("patient", name): difference_of(first.runs, second.runs, name) for name in both}
+        if run.task == DETECTION:
+            pooled = {("frame", name): detected_difference(first.runs, second.runs, name) for name in POOLED}
+            found = {**pooled, **found}
     else:
         _, figure = main_figure(run.task, run.protocol)
         found = {(level, figure): difference(first.runs, second.runs, level, figure) for level in LEVELS}

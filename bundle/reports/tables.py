@@ -7,13 +7,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..metrics import markdown_rows
-from .results import CLASSIFICATION, LEGACY
+from .results import CLASSIFICATION, DETECTION, LEGACY
 
 Rows = list[list[str]]
 """Cells of a table, the first row its head."""
 
 NONE = "–"
-WORDS = {"balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
+WORDS = {
+    "balanced_accuracy": "balanced accuracy",
+    "ap50": "AP at IoU 0.5",
+    "ap": "AP, IoU 0.5 to 0.95",
+    "froc": "FROC, mean sensitivity",
+    "best_box_iou": "IoU of the best box",
+    "dice": "Dice",
+    "iou": "IoU",
+    "ppv": "PPV",
+    "hd95_mm": "HD95, mm (less is better)",
+    "hd95_px": "HD95, pixels (less is better)",
+    "missed": "frames missed (less is better)",
+    "false_mark": "frames marked falsely (less is better)",
+    "circumference_error_mm": "circumference error, mm (less is better)",
+    "kld": "KL divergence (less is better)",
+    "kld_gain": "gain in KL divergence over the centre prior",
+    "nss": "NSS",
+    "auc": "AUC-Judd",
+    "shuffled_auc": "shuffled AUC",
+    "cc": "CC",
+    "sim": "SIM",
+}
+"""Figures in words; others by their name."""
 
 SIMULATED = "SIMULATED DATA: all clips are the phantom's. It says how the recipe behaves, nothing about patients."
 LEGACY_NOTE = (
@@ -25,6 +47,11 @@ LEGACY_NOTE = (
 def notes(results: Mapping[str, Any]) -> list[str]:
     """What must be read before any figure: simulated data, a protocol that flatters."""
     return [SIMULATED] * bool(results["simulated"]) + [LEGACY_NOTE] * (results["protocol"] == LEGACY)
+
+
+def words(figure: str) -> str:
+    """What a figure is called."""
+    return WORDS.get(figure, figure.replace("_", " "))
 
 
 def mark(results: Mapping[str, Any]) -> str:
@@ -49,6 +76,8 @@ def describe(results: Mapping[str, Any]) -> str:
         )
     else:
         said.append("Figures are means over patients of the means over each patient's frames.")
+        if results["task"] == DETECTION:
+            said.append("AP and FROC are of all frames together, those of a patient drawn together.")
     said.append(
         "In brackets 95 % intervals by bootstrap over patients; differences are paired on the same resamples, seeds "
         "averaged. Over folds: mean and standard deviation."
@@ -76,7 +105,7 @@ def difference_rows(results: Mapping[str, Any]) -> Rows:
     """All differences between encoders, with whether the interval leaves 0 out."""
     rows = [["difference", *_amount_head(results), "figure", "value (95 % interval)", "interval without 0"]]
     for one in results["differences"]:
-        figure = WORDS.get(one["figure"], one["figure"])
+        figure = words(one["figure"])
         told = "yes" if one["low"] > 0 or one["high"] < 0 else "no"
         name = f"{one['first']} minus {one['second']}"
         rows.append([name, *_amount(results, one), f"{figure} per {one['per']}", signed(one), told])
@@ -109,7 +138,7 @@ def signed(interval: Mapping[str, float]) -> str:
 def _classification_rows(results: Mapping[str, Any]) -> Rows:
     level, figure = results["main"]
     others = list(dict.fromkeys(one["second"] for one in results["differences"]))
-    head = ["encoder", *_amount_head(results), "seeds", *(f"{WORDS[figure]} per {one}" for one in ("frame", "clip"))]
+    head = ["encoder", *_amount_head(results), "seeds", *(f"{words(figure)} per {one}" for one in ("frame", "clip"))]
     head += ["range of seeds", "per patient", "over folds (per clip, balanced)", "AUROC per clip", "ECE per clip"]
     rows = [head + [f"per {level} minus {other}" for other in others]]
     for row in results["rows"]:
@@ -128,7 +157,7 @@ def _classification_rows(results: Mapping[str, Any]) -> Rows:
         cells.append(_with_interval(patients, figure) + some if patients else NONE)
         cells += [_over_folds(figures["over_folds"]), _with_interval(figures["per_clip"], "auroc")]
         cells.append(number(figures["per_clip"]["ece"]))
-        rows.append(cells + [_difference(results, row, other, level, figure) for other in others])
+        rows.append(cells + [_difference(results, row, other, figure, level) for other in others])
     return rows
 
 
@@ -148,14 +177,14 @@ def _measure_rows(results: Mapping[str, Any]) -> Rows:
         for name, one in row["figures"].items():
             seeds = one["of_seeds"]
             some = "" if one["patients"] == one["of_patients"] else f" of {one['of_patients']}"
-            cells = [row["encoder"], *_amount(results, row), str(len(row["seeds"])), name]
+            cells = [row["encoder"], *_amount(results, row), str(len(row["seeds"])), words(name)]
             cells += [
                 f"{number(one['value'])} ({number(one['interval']['low'])} to {number(one['interval']['high'])})",
                 f"{number(min(seeds))} to {number(max(seeds))}" if len(seeds) > 1 else NONE,
                 _over_folds(one["over_folds"]),
                 f"{one['patients']}{some}",
             ]
-            rows.append(cells + [_difference(results, row, other, "patient", name) for other in others])
+            rows.append(cells + [_difference(results, row, other, name) for other in others])
     return rows
 
 
@@ -168,14 +197,10 @@ def _over_folds(folds: Mapping[str, Any]) -> str:
     return NONE if folds["spread"] is None else f"{number(folds['mean'])} ± {number(folds['spread'])}"
 
 
-def _difference(results: Mapping[str, Any], row: Mapping[str, Any], other: str, level: str, figure: str) -> str:
+def _difference(results: Mapping[str, Any], row: Mapping[str, Any], other: str, figure: str, level: str = "") -> str:
     for one in results["differences"]:
-        same = (one["first"], one["second"], one["labelled_patients"]) == (
-            row["encoder"],
-            other,
-            row["labelled_patients"],
-        )
-        if same and (one["per"], one["figure"]) == (level, figure):
+        asked = (one["first"], one["second"], one["labelled_patients"], one["figure"])
+        if asked == (row["encoder"], other, row["labelled_patients"], figure) and level in ("", one["per"]):
             return signed(one)
     return ""
 

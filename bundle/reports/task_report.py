@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import made_folder, written_beside
 from . import pictures, tables
 from .page import Picture, Section, write_page
-from .results import CLASSIFICATION, LEGACY, Entry
+from .results import CLASSIFICATION, DETECTION, LEGACY, Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,7 +105,10 @@ class TaskReport:
             if files:
                 caption = f"{mark}: {entry.encoder}, run {files[0].parent.name}"
                 overlays.pictures.append(Picture(files[0].read_bytes(), caption))
-        return [summary, self._differences(), patients, self._training(some, entries), overlays]
+        curve = Section("FROC")
+        if results["task"] == DETECTION:
+            curve.pictures.append(self._picture("froc", pictures.froc(some, entries)))
+        return [summary, self._differences(), curve, patients, self._training(some, entries), overlays]
 
     def _differences(self) -> Section:
         if not self.results["differences"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bundle.reports import Entry, task_results, with_baselines
 from bundle.reports.measures import difference_of, figure_names, measured
 
 
@@ -51,3 +52,16 @@ def test_differences_are_paired(measures):
         item["dice"] += 0.05
     gain = difference_of([other], [run], "dice")
     assert (gain.value, gain.low, gain.high) == pytest.approx((0.05, 0.05, 0.05))
+
+
+def test_baselines_become_entries_of_their_own(measures):
+    runs = [measures(seed) for seed in range(2)]
+    for run in runs:
+        for item in run.items:
+            item["dice_centre_prior"] = 0.5
+    random, prior = with_baselines([Entry("random", [0, 1], runs)])
+    assert (prior.encoder, prior.seeds) == ("centre prior", [0])
+    assert figure_names(random.runs) == ["dice", "hd95_mm"] and figure_names(prior.runs) == ["dice"]
+    results = task_results([random, prior], "Masks", [], [("random", "centre prior")])
+    (gain,) = results["differences"]
+    assert gain["value"] == pytest.approx(measured(runs)["dice"]["value"] - 0.5)

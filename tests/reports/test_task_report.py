@@ -112,7 +112,7 @@ def test_measures_have_a_page_too(tmp_path, measures):
     results = task_results(rows, "Breast", ["a"])
     TaskReport(tmp_path / "out", results, rows).write()
     table = (tmp_path / "out" / "table.md").read_text()
-    row = next(line for line in table.splitlines() if line.startswith("| b | 1 | dice"))
+    row = next(line for line in table.splitlines() if line.startswith("| b | 1 | Dice |"))
     assert "| +0.2" in row or "| +0.1" in row
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/png") == 4
 
