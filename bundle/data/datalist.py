@@ -160,19 +160,20 @@ def open_datalist(
             ``classes``, parts were asked for beside a fold, or labels, rows or parts of a datalist, which has its own.
     """
     if fold is not None and fractions is not None:
-        raise InputError(f"found fold {fold} and parts {dict(fractions)}: expected one of the two, leave out parts")
+        raise InputError(f"found fold {fold} and parts {fractions}: expected one of the two, leave out parts")
     folder = _existing_folder(dataset_dir)
     own, table = folder / "datalist.json", folder / "labels.csv"
     if datalist is not None or own.exists():
         source = own if datalist is None else Path(datalist)
         content = _read_content(source)
+        _check_records(content, source)
         if fractions is not None or where is not None or label_column not in (None, Keys.LABEL):
             raise InputError(
                 f"{source} has labels and parts of its own: leave out label_column, where and parts, or the datalist"
             )
         if fold is not None:
             records = [record for part in PARTS for record in content.get(part) or []]
-            content = {**content, **_parts_of_fold(records, fold, seed, source)}
+            content = {**content, **_divided(records, source, None, fold, seed)}
     else:
         source = table if table.exists() else folder
         records = (
@@ -182,13 +183,7 @@ def open_datalist(
         )
         if unknown := sorted(set(fractions or {}) - set(PARTS)):
             raise InputError(f"parts: found {', '.join(map(str, unknown))}, expected {', '.join(PARTS)}")
-        if fold is not None:
-            parts = _parts_of_fold(records, fold, seed, source)
-        else:
-            try:
-                parts = split_parts(records, fractions, seed)
-            except InputError as error:
-                raise InputError(f"{source}: {error}") from error
+        parts = _divided(records, source, fractions, fold, seed)
         content = datalist_content(parts, name=folder.resolve().name, seed=seed)
     if classes is not None:
         content = with_classes(content, classes)
@@ -198,9 +193,11 @@ def open_datalist(
     return opened
 
 
-def _parts_of_fold(records: Sequence[Record], fold: int | str, seed: int, source: Path) -> dict[str, list[Record]]:
+def _divided(
+    records: Sequence[Record], source: Path, fractions: Mapping[str, float] | None, fold: int | str | None, seed: int
+) -> dict[str, list[Record]]:
     try:
-        return fold_parts(records, fold, seed)
+        return split_parts(records, fractions, seed) if fold is None else fold_parts(records, fold, seed)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 
@@ -233,10 +230,8 @@ def _read_content(path: Path) -> dict[str, Any]:
 
 def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leakage: bool) -> Datalist:
     """Check the content of a datalist and turn it into records to load."""
+    _check_records(content, source)
     raw = {part: content.get(part) or [] for part in PARTS}
-    for part, records in raw.items():
-        for number, record in enumerate(records):
-            _check_record(record, f"{source}, {part} item {number}")
     labels = content.get("labels", datalist_content(raw, name="")["labels"])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{source}: 'labels' is {labels!r}: expected a list of class names")
@@ -255,6 +250,12 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leaka
     _check_files(everything, source)
     name = str(content.get("name", folder.resolve().name))
     return Datalist(name=name, labels=list(labels), content=content, **parts)
+
+
+def _check_records(content: Mapping[str, Any], source: Path) -> None:
+    for part in PARTS:
+        for number, record in enumerate(content.get(part) or []):
+            _check_record(record, f"{source}, {part} item {number}")
 
 
 def _check_record(record: Any, where: str) -> None:

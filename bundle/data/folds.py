@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from ..errors import InputError
 from ..keys import Keys
-from .disjoint import check_disjoint
 from .records import Record
 from .splits import by_fold, split_folds, split_parts
 
@@ -30,7 +29,7 @@ def fold_parts(records: Sequence[Record], fold: int | str, seed: int = 0, n_fold
         n_folds: how many are made.
 
     Raises:
-        InputError: there is no such fold, a patient is in two folds, or there are too few patients to divide.
+        InputError: there is no such fold, or there are too few patients to divide.
     """
     chosen = [record for record in records if Keys.FOLD in record]
     if not chosen:
@@ -42,7 +41,6 @@ def fold_parts(records: Sequence[Record], fold: int | str, seed: int = 0, n_fold
     if f"fold {fold}" not in folds:
         known = ", ".join(name.removeprefix("fold ") for name in folds)
         raise InputError(f"fold {fold}: there is none, found {known}: choose one of these")
-    check_disjoint(folds)
     others = [record for name, records in folds.items() if name != f"fold {fold}" for record in records]
     parts = split_parts(others, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed)
     return {**parts, "testing": folds[f"fold {fold}"]}

@@ -12,7 +12,7 @@ import numpy as np
 from ..files import written_beside
 from ..metrics import accuracy, balanced_accuracy, bootstrap_interval
 from ..metrics.bootstrap import Statistic
-from .predictions import Predictions
+from .predictions import Predictions, of_what
 
 
 class ClassificationPredictions(Predictions):
@@ -45,7 +45,7 @@ def describe_classification(content: dict[str, Any]) -> list[str]:
     chosen = ", which also chose the epoch" if content["part"] == "validation" or kind == "frame" else ""
     figures = content["figures"][f"per_{kind}"]
     return [
-        f"{content['protocol']}, {content['data']}: {name} per {kind} {interval.value:.3f}, 95 % interval "
+        f"{of_what(content)}: {name} per {kind} {interval.value:.3f}, 95 % interval "
         f"{interval.low:.3f} to {interval.high:.3f} over patients, on {len(items)} {kind}s of "
         f"{len(set(patients))} {content['part']} patients{chosen}; macro F1 {_number(figures['macro_f1'])}, AUROC "
         f"{_number(figures['auroc'])}, ECE {_number(figures['ece'])}; chance {1 / len(_present(figures)):.2f}"
@@ -63,7 +63,7 @@ def draw_classification(path: Path, content: dict[str, Any]) -> None:
     side = 2.5 + 0.4 * len(names)
     figure = Figure(figsize=(side + 4.2, side), layout="constrained")
     figure.suptitle(
-        f"{content['protocol']}, {content['data']}, {content['part']} part: {name} per {kind} "
+        f"{of_what(content)}, {content['part']} part: {name} per {kind} "
         f"{_number(figures['accuracy' if kind == 'frame' else 'balanced_accuracy'])}",
         fontsize=9,
     )

@@ -18,6 +18,9 @@ from .run_checkpoint import RunCheckpoint
 
 logger = logging.getLogger(__name__)
 
+SIMULATED = "phantom"
+"""The name of the simulated data: what is said of it says so."""
+
 
 class Predicting(Protocol):
     """A metric that keeps what the network said of each item."""
@@ -88,3 +91,8 @@ class Predictions:
     def tell(self, content: dict[str, Any]) -> Sequence[str]:
         """Lines for the log, of the file's content."""
         return []
+
+
+def of_what(content: Mapping[str, Any]) -> str:
+    """Protocol and data of the file's content, with which every line and picture of its figures begins."""
+    return f"{content['protocol']}, {content['data']}{' as simulated' if content['data'] == SIMULATED else ''}"
