@@ -24,7 +24,8 @@ nav { margin: 14px 0; font-size: 14px; } nav a { color: var(--accent); text-deco
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 10px 0; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th { text-align: left; background: var(--shade); border-bottom: 2px solid var(--line); vertical-align: bottom; }
-th, td { padding: 5px 11px; } td { border-bottom: 1px solid var(--line); } td:first-child { font-weight: 600; }
+th, td { padding: 5px 10px; } td { border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: top; }
+td:first-child { font-weight: 600; } small { color: var(--faint); font-size: 12px; }
 caption { caption-side: top; text-align: left; color: var(--faint); font-size: 13px; padding-bottom: 4px; }
 figure { margin: 12px 0; } img { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
 figcaption { color: var(--faint); font-size: 13px; max-width: 92ch; }
@@ -104,11 +105,19 @@ def _text(words: str) -> str:
 
 def _table(caption: str, rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{_text(cell)}</th>" for cell in rows[0])
-    body = "\n".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    body = "\n".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     return (
         f'<div class="wide"><table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _cell(words: str) -> str:
+    """A figure's interval stands below it."""
+    figure, space, interval = words.partition(" (")
+    if space and figure.lstrip("+-")[:1].isdigit():
+        return f"{_text(figure)}<br><small>({_text(interval)}</small>"
+    return _text(words)
 
 
 def _picture(picture: Picture, heading: str) -> str:

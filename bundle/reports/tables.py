@@ -139,7 +139,14 @@ def _classification_rows(results: Mapping[str, Any]) -> Rows:
     level, figure = results["main"]
     others = list(dict.fromkeys(one["second"] for one in results["differences"]))
     head = ["encoder", *_amount_head(results), "seeds", *(f"{words(figure)} per {one}" for one in ("frame", "clip"))]
-    head += ["range of seeds", "per patient", "over folds (per clip, balanced)", "AUROC per clip", "ECE per clip"]
+    folds = results["tested"]["folds"] > 1
+    head += [
+        "range of seeds",
+        "per patient",
+        *["over folds (per clip, balanced)"] * folds,
+        "AUROC per clip",
+        "ECE per clip",
+    ]
     rows = [head + [f"per {level} minus {other}" for other in others]]
     for row in results["rows"]:
         figures = row["figures"]
@@ -155,7 +162,7 @@ def _classification_rows(results: Mapping[str, Any]) -> Rows:
             else ""
         )
         cells.append(_with_interval(patients, figure) + some if patients else NONE)
-        cells += [_over_folds(figures["over_folds"]), _with_interval(figures["per_clip"], "auroc")]
+        cells += [_over_folds(figures["over_folds"])] * folds + [_with_interval(figures["per_clip"], "auroc")]
         cells.append(number(figures["per_clip"]["ece"]))
         rows.append(cells + [_difference(results, row, other, figure, level) for other in others])
     return rows
@@ -163,16 +170,9 @@ def _classification_rows(results: Mapping[str, Any]) -> Rows:
 
 def _measure_rows(results: Mapping[str, Any]) -> Rows:
     others = list(dict.fromkeys(one["second"] for one in results["differences"]))
-    head = [
-        "encoder",
-        *_amount_head(results),
-        "seeds",
-        "figure",
-        "mean (95 % interval)",
-        "range of seeds",
-        "over folds",
-    ]
-    rows = [head + ["patients", *(f"minus {other}" for other in others)]]
+    folds = results["tested"]["folds"] > 1
+    head = ["encoder", *_amount_head(results), "seeds", "figure", "value (95 % interval)", "range of seeds"]
+    rows = [head + ["over folds"] * folds + ["patients", *(f"minus {other}" for other in others)]]
     for row in results["rows"]:
         for name, one in row["figures"].items():
             seeds = one["of_seeds"]
@@ -181,7 +181,7 @@ def _measure_rows(results: Mapping[str, Any]) -> Rows:
             cells += [
                 f"{number(one['value'])} ({number(one['interval']['low'])} to {number(one['interval']['high'])})",
                 f"{number(min(seeds))} to {number(max(seeds))}" if len(seeds) > 1 else NONE,
-                _over_folds(one["over_folds"]),
+                *[_over_folds(one["over_folds"])] * folds,
                 f"{one['patients']}{some}",
             ]
             rows.append(cells + [_difference(results, row, other, name) for other in others])

@@ -69,7 +69,7 @@ class TaskReport:
         some, entries = self._with_most_labels()
         folds = results["tested"]["folds"] > 1
         summary = Section("Summary", tables=[(mark, tables.summary_rows(results))])
-        summary.pictures.append(self._picture("overview", pictures.overview(results)))
+        summary.pictures.append(self._picture("overview", pictures.overview(some)))
         classes = Section("Classes", tables=[(mark, tables.class_rows(some))])
         classes.pictures.append(
             self._picture(

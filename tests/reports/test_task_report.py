@@ -35,7 +35,7 @@ class Outside(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.loaded += [value for name, value in attrs if name in ("src", "href") and value[0] != "#"]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
