@@ -103,10 +103,10 @@ def read_mask(record: Mapping[str, Any], cache: FrameCache, masks: FrameCache) -
     if mask.shape != (n_frames, height, width) and mask.shape[::-1] == (n_frames, height, width):
         mask = mask.transpose()
     if mask.shape != (n_frames, height, width):
-        count, rows, columns = mask.shape
+        found, expected = (" x ".join(map(str, shape)) for shape in (mask.shape, (n_frames, height, width)))
         raise InputError(
-            f"{record[Keys.MASK]}: found a mask of {columns} x {rows} pixels and {count} frames, expected {width} x "
-            f"{height} and {n_frames} as {record[Keys.IMAGE]} has; draw it on the image as it is stored"
+            f"{record[Keys.MASK]}: found a mask of {found} (frames, rows, columns), expected {expected} as "
+            f"{record[Keys.IMAGE]} has; draw it on the image as it is stored"
         )
     return mask
 

@@ -47,7 +47,7 @@ class DetectionLoss(nn.Module):
         self.box_weight = box_weight
         self.anchors: torch.Tensor
         self.register_buffer("anchors", anchors.detach().clone())
-        self.focal = FocalLoss(gamma=gamma, alpha=alpha, reduction="sum")
+        self.focal = FocalLoss(gamma=gamma, alpha=alpha, reduction="none")  # its sum is a mean
         self.giou = BoxGIoULoss(reduction="sum")
         self.parts: dict[str, torch.Tensor] = {}
         self.matcher = ATSSMatcher(candidates, center_in_gt=True)
@@ -79,6 +79,7 @@ class DetectionLoss(nn.Module):
                 belongs[frame] = positive.to(belongs)
                 box_loss = box_loss + self.giou(found[positive], true[matched[positive]].to(found))
         count = belongs.sum().clamp(min=1)
-        score_loss, box_loss = self.focal(scores.reshape(-1, 1), belongs.reshape(-1, 1)) / count, box_loss / count
+        score_loss = self.focal(scores.reshape(-1, 1), belongs.reshape(-1, 1)).sum() / count
+        box_loss = box_loss / count
         self.parts = {"score_loss": score_loss.detach(), "box_loss": box_loss.detach()}
         return score_loss + self.box_weight * box_loss
