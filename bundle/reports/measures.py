@@ -21,15 +21,10 @@ _NO_FIGURE = {Keys.VIDEO_ID, Keys.PATIENT_ID, FRAME, Keys.LABEL}
 
 
 def figure_names(runs: Sequence[Predictions]) -> list[str]:
-    """The figures that the items carry: every number but ids, in the order of their first appearance."""
-    names = {
-        name: None
-        for run in runs
-        for item in run.items
-        for name, value in item.items()
-        if name not in _NO_FIGURE and isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    return list(names)
+    """The figures that the items carry: every number but ids, in the order in which an item names them."""
+    items = [item for run in runs for item in run.items]
+    names = dict.fromkeys(name for item in items for name in item if name not in _NO_FIGURE)
+    return [name for name in names if any(_is_number(item.get(name)) for item in items)]
 
 
 def split_baselines(run: Predictions) -> tuple[Predictions, dict[str, Predictions]]:
@@ -126,6 +121,10 @@ def _interval(scores: Callable[[np.ndarray], np.ndarray], n_patients: int) -> In
 
 def _values(tables: list[list[dict[str, Any]]], name: str) -> np.ndarray:
     return np.array([[_number(item.get(name)) for item in table] for table in tables])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float:
