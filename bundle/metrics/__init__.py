@@ -2,9 +2,11 @@
 from .aggregation import index_by_id as index_by_id
 from .aggregation import majority_by_id as majority_by_id
 from .aggregation import mean_by_id as mean_by_id
+from .auroc_interval import auroc_interval as auroc_interval
 from .bootstrap import Interval as Interval
 from .bootstrap import bootstrap_interval as bootstrap_interval
 from .bootstrap import paired_difference as paired_difference
+from .bootstrap import weighted_interval as weighted_interval
 from .box_figures import average_precision as average_precision
 from .box_figures import free_response as free_response
 from .box_figures import match_boxes as match_boxes
@@ -25,6 +27,7 @@ from .clip_features import ClipFeatures as ClipFeatures
 from .collapse import FeatureCollapse as FeatureCollapse
 from .collapse import effective_rank as effective_rank
 from .collapse import feature_spread as feature_spread
+from .comparison import markdown_rows as markdown_rows
 from .comparison import markdown_table as markdown_table
 from .comparison import seeds_difference as seeds_difference
 from .comparison import seeds_interval as seeds_interval

@@ -97,6 +97,29 @@ def paired_difference(
     return _interval(float(value[0]), scores, level)
 
 
+def weighted_interval(
+    labels: npt.ArrayLike,
+    groups: Sequence[Hashable],
+    scores: Callable[[np.ndarray], np.ndarray],
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a score that is no function of a confusion matrix.
+
+    Args:
+        labels: class indices ``(N,)``, by which the groups are stratified; all 0 for no strata.
+        groups: the patient (or group) of each item.
+        scores: how often each group counts ``(R, G)``, groups in order of name -> the scores ``(R,)``; of the
+            difference of two methods for their paired difference. A resample without a score (NaN) is left out.
+        resamples, level, seed: as in `bootstrap_interval`.
+    """
+    names, strata = majority_by_id(labels, groups)
+    order = sorted(range(len(names)), key=lambda g: str(names[g]))
+    drawn = scores(_draw_groups(strata[order], resamples, seed))
+    return _interval(float(scores(np.ones((1, len(names))))[0]), drawn[~np.isnan(drawn)], level)
+
+
 def _by_group(
     labels: npt.ArrayLike, predictions: npt.ArrayLike, groups: Sequence[Hashable], n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -133,5 +156,7 @@ def _mean_score(confusions: np.ndarray, counts: np.ndarray, statistic: Statistic
 
 
 def _interval(value: float, scores: np.ndarray, level: float) -> Interval:
+    if not len(scores):
+        return Interval(value, float("nan"), float("nan"), level)
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)

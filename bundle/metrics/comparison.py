@@ -88,7 +88,12 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
             d = row["difference"].get(other)
             cells.append(f"{d['value']:+.2f} ({d['low']:+.2f} to {d['high']:+.2f})" if d else "")
         lines.append(cells)
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return markdown_rows(lines)
+
+
+def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a Markdown table; the second row is of dashes."""
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
 
 
 def _aligned(results: Sequence[ProbeResult]) -> list[list[ClipPrediction]]:

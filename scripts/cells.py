@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cells of a plan: runs of recipes, each in a folder of its own, done once, resumed where they were interrupted.
+
+Shared by the programs that run a plan (`compare_pretraining.py`, `evaluate_task.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import yaml
+
+from bundle.errors import InputError
+from bundle.files import written_beside
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a method of the plan with one seed.
+
+    Args:
+        method: what the plan calls it.
+        seed: of the run.
+        folder: where it goes; its log and its settings lie beside it.
+        configs: the recipe, or the recipes that are laid over each other.
+        overrides: settings by name.
+        result: the file in the folder that says that the run is over.
+        inputs: what else the run depends on, as the digest of a file: noted with the settings.
+    """
+
+    method: str
+    seed: int
+    folder: Path
+    configs: list[str]
+    overrides: dict[str, Any] = field(default_factory=dict)
+    result: str = "encoder.safetensors"
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Path:
+        """The file that says that the run is over."""
+        return self.folder / self.result
+
+    def command(self, resume: bool = False) -> list[str]:
+        """What runs it, after the name of the Python program."""
+        overrides = {"bundle_root": ROOT, **self.overrides, "seed": self.seed, "output_dir": self.folder}
+        given = [part for name, value in {**overrides, "resume": resume}.items() for part in (f"--{name}", str(value))]
+        files = [str(ROOT / name) for name in self.configs]
+        return ["-m", "monai.bundle", "run", "--config_file", str(files), *given]
+
+
+def run_cells(cells: Sequence[Cell], jobs: int) -> None:
+    """Runs the cells that are not done, ``jobs`` at a time, which share the cores.
+
+    Raises:
+        InputError: a run failed (it says why), a cell was run with other settings, or two cells have one folder.
+    """
+    folders = [cell.folder for cell in cells]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice:
+        raise InputError(f"{twice}: two cells of the plan get this folder; give them names that differ in letters")
+    for cell in cells:
+        _check_settings(cell)
+    failed = Event()
+
+    def run(cell: Cell) -> None:
+        try:
+            if not failed.is_set():  # what runs beside it is finished, nothing more is begun
+                _run_cell(cell, jobs)
+        except InputError:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, cells))
+
+
+def run_step(command: Sequence[str], **how: Any) -> None:
+    """Runs a command; an `InputError` when it fails."""
+    if subprocess.run([sys.executable, *command], check=False, **how).returncode != 0:
+        raise InputError(f"a step failed; mend it and start again, what is done is kept: {' '.join(command)}")
+
+
+def folder_name(*parts: str) -> str:
+    """A name for a folder made of words of a plan: ``("order + geometry", "seed0")`` -> ``order_geometry_seed0``."""
+    return "_".join(re.sub(r"[^A-Za-z0-9]+", "_", part).strip("_") for part in parts)
+
+
+def read_plan(path: str | Path, places: Mapping[str, str | Path]) -> dict[str, Any]:
+    """A plan (YAML) with ``{root}`` and the ``places`` in its text filled in: name -> folder.
+
+    Raises:
+        InputError: it cannot be read or is no mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): expected a plan, as in configs/plans") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8: expected a plan, as in configs/plans") from error
+    for name, place in {"root": ROOT, **places}.items():
+        text = text.replace(f"{{{name}}}", str(place))
+    try:
+        plan = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())}): mend the plan") from error
+    if not isinstance(plan, dict):
+        raise InputError(f"{path}: found {type(plan).__name__}, expected a plan, as in configs/plans")
+    return plan
+
+
+def recipes(given: str | Sequence[str], where: str) -> list[str]:
+    """The recipe, or the recipes that are laid over each other, as a list.
+
+    Raises:
+        InputError: one of them is not there; ``where`` is named.
+    """
+    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    for name in names:
+        if not (ROOT / name).is_file():
+            raise InputError(f"{where}: no such recipe: {name}: expected one of configs")
+    return names
+
+
+def _run_cell(cell: Cell, jobs: int) -> None:
+    _keep_settings(cell)
+    if cell.outcome.exists():
+        print(f"{cell.folder.name}: done before", flush=True)
+        return
+    path = Path(f"{cell.folder}.log")
+    print(f"{cell.folder.name}: its log is {path}", flush=True)
+    command = cell.command(resume=(cell.folder / "last.pt").exists())
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    with path.open("a", encoding="utf-8") as log:
+        try:
+            run_step(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": threads})
+        except InputError as error:
+            said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            why = next((line for line in reversed(said) if line.startswith("error: ")), f"see {path} why")
+            raise InputError(f"{cell.folder.name}: {why.removeprefix('error: ')}; {error}") from error
+    if not cell.outcome.exists():
+        raise InputError(f"{cell.folder.name}: the run ended without {cell.result}; see {path} why")
+    print(f"{cell.folder.name}: done", flush=True)
+
+
+def _settings(cell: Cell) -> str:
+    return json.dumps({"configs": cell.configs, **cell.overrides, **cell.inputs}, sort_keys=True, default=str)
+
+
+def _check_settings(cell: Cell) -> None:
+    """A cell that was run with something else is not taken for done."""
+    path = Path(f"{cell.folder}.json")
+    if path.exists() and path.read_text(encoding="utf-8") != _settings(cell):
+        raise InputError(
+            f"{cell.folder} was run with other settings, see {path.name}; choose another --output-dir or remove it"
+        )
+
+
+def _keep_settings(cell: Cell) -> None:
+    with written_beside(f"{cell.folder}.json") as beside:
+        beside.write_text(_settings(cell), encoding="utf-8")
