@@ -24,7 +24,7 @@ def split_parts(
     """Split records into parts, each patient in one part only, classes in the same proportions.
 
     Every part gets at least one patient of each class that has as many patients as there are parts. Items without a
-    label are spread like a class. The result depends on the seed, not on the order of the records.
+    label are spread like a class. The result depends on the seed, not on the order of the records or of the fractions.
 
     Args:
         records: what to split; patients may have several classes.
@@ -43,7 +43,7 @@ def split_parts(
     fractions = dict(_default_fractions(records) if fractions is None else fractions)
     if any(fraction < 0 for fraction in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(f"parts {fractions}: expected shares from 0 to 1 that add up to 1")
-    names = [name for name, fraction in fractions.items() if fraction > 0]
+    names = [name for name in sorted(fractions, key=_usual_order) if fractions[name] > 0]
     part_of = _assign_patients(records, np.array([fractions[name] for name in names]), seed, "parts")
     parts: dict[str, list[Record]] = {name: [] for name in fractions}
     for record in _in_order(records):
@@ -135,6 +135,12 @@ def _patients_of_each_class(records: Sequence[Record], number: Callable[[int], i
         of_class = [patient for patient in order if label in classes[patient]]
         kept.update(of_class[: number(len(of_class))])
     return kept
+
+
+def _usual_order(part: str) -> tuple[int, str]:
+    """Training, validation, testing, then others by name."""
+    usual = ("training", "validation", "testing")
+    return (usual.index(part) if part in usual else len(usual), part)
 
 
 def _default_fractions(records: Sequence[Record]) -> dict[str, float]:

@@ -65,6 +65,8 @@ def test_the_seed_decides_not_the_order() -> None:
     shuffled = [records[i] for i in np.random.default_rng(1).permutation(len(records))]
     assert split_parts(records, seed=3) == split_parts(shuffled, seed=3)
     assert split_folds(records, 4, seed=3) == split_folds(shuffled, 4, seed=3)
+    one_way = split_parts(records, {"training": 0.7, "validation": 0.15, "testing": 0.15}, seed=3)
+    assert split_parts(records, {"testing": 0.15, "training": 0.7, "validation": 0.15}, seed=3) == one_way
     different = {tuple(names(split_parts(records, seed=seed)["testing"])) for seed in range(5)}
     assert len(different) == 5
 
