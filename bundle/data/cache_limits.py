@@ -51,11 +51,12 @@ class CacheLimits:
         self._used = 0
         self._written = math.inf  # since the last look; there was none yet
         self._reserved = 0
+        self._writing: set[str] = set()
         self._lock = threading.Lock()
 
     @contextmanager
-    def room_for(self, n_bytes: int, needed: Callable[[], Collection[str]] = tuple) -> Iterator[None]:
-        """Within this, frames of ``n_bytes`` can be written; entries that are ``needed()`` or in use stay.
+    def room_for(self, entry: str, n_bytes: int, needed: Callable[[], Collection[str]] = tuple) -> Iterator[None]:
+        """Within this, ``entry`` can be written, frames of ``n_bytes``; entries that are ``needed()`` or in use stay.
 
         Raises:
             InputError: there is no room for them.
@@ -64,11 +65,13 @@ class CacheLimits:
         with self._lock:
             self._make_room(n_bytes, needed)
             self._reserved += n_bytes
+            self._writing.add(entry)
         try:
             yield
         finally:
             with self._lock:
                 self._reserved -= n_bytes
+                self._writing.discard(entry)
                 self._used += n_bytes
                 self._written += n_bytes
 
@@ -115,7 +118,9 @@ class CacheLimits:
             )
 
     def _look(self, entries: Iterable[Entry]) -> None:
-        self._used, self._written = sum(entry.n_bytes for entry in entries), 0.0
+        # what is being written is reserved, and must not count twice when it is on the disk already
+        self._used = sum(entry.n_bytes for entry in entries if entry.path not in self._writing)
+        self._written = 0.0
 
     def _limit(self) -> float:
         disk = shutil.disk_usage(_existing(self.cache_dir))

@@ -245,7 +245,7 @@ class FrameCache:
         return np.ascontiguousarray(image.detach().cpu().numpy()), plain_meta(getattr(image, "meta", {}))
 
     def _store(self, entry: str, frames: np.ndarray, meta: Mapping[str, Any]) -> None:
-        with self._writing(frames.nbytes), self._limits.room_for(frames.nbytes, self._needed):
+        with self._writing(frames.nbytes), self._limits.room_for(entry, frames.nbytes, self._needed):
             note_settings(self.cache_dir, self._settings, self._description)
             os.makedirs(os.path.dirname(entry), exist_ok=True)
             write_entry(entry, frames, meta)

@@ -35,7 +35,7 @@ def entries(cache_dir: Path, *ages_in_hours: float, kilobytes: int = 100) -> lis
 
 
 def add(limits: CacheLimits, i: int, kilobytes: int = 100, needed: Collection[str] = ()) -> str:
-    with limits.room_for(kilobytes * 1000, lambda: needed):
+    with limits.room_for(entry_path(limits.cache_dir, f"{i:064x}", "0123456789ab"), kilobytes * 1000, lambda: needed):
         return write(limits.cache_dir, i, kilobytes)
 
 
@@ -85,13 +85,20 @@ def test_other_processes_count(tmp_path: Path) -> None:
 
 def test_what_is_being_written_counts(tmp_path: Path) -> None:
     limits = CacheLimits(tmp_path, 0.00025)
-    with limits.room_for(100_000), limits.room_for(100_000):
+    with limits.room_for("a", 100_000), limits.room_for("b", 100_000):
         with pytest.raises(InputError, match="no room"):
             add(limits, 0)
         write(tmp_path, 1)
     with pytest.raises(InputError, match="no room"):
         add(limits, 0, kilobytes=200)
     add(limits, 0)
+
+
+def test_what_is_written_and_on_the_disk_already_counts_once(tmp_path: Path) -> None:
+    limits = CacheLimits(tmp_path, 0.00025)
+    with limits.room_for(entry_path(tmp_path, f"{1:064x}", "0123456789ab"), 100_000):
+        write(tmp_path, 1)
+        add(limits, 0)
 
 
 @pytest.mark.parametrize(("free", "fits"), [(700, True), (520, False)])
