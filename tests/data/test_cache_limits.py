@@ -116,9 +116,9 @@ def test_the_disk_is_never_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_large_disk_keeps_two_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk(monkeypatch, total=10**9, free=2_100_000)
     limits = CacheLimits(tmp_path, 50)
-    with limits.room_for(90_000_000):
+    with limits.room_for("a", 90_000_000):
         pass
-    with pytest.raises(InputError, match="of which 2 stay so"), limits.room_for(110_000_000):
+    with pytest.raises(InputError, match="of which 2 stay so"), limits.room_for("b", 110_000_000):
         pass
 
 
