@@ -59,8 +59,8 @@ class OrderGeometryHeads(PretextHeads):
     clip as it is, the geometry from the transformed one. *Sequential*: one input is both, and both are read from it.
 
     The geometry head sees each frame's features of both clips (the paper's figure) or of the transformed one only,
-    batch-normalised (ours: as they are, the head's ReLUs all died within three epochs of learning the order beside it),
-    and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
+    layer-normalised (ours: as they are, the head's ReLUs all died within three epochs of learning the order beside it,
+    and normalised over the batch it told rotations of new patients hardly better than their mean), and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
     matter to it. A clip that no head reads is not encoded.
 
     Differs from the paper: the shuffled clip of the parallel way is also the original of the geometry head, which a
@@ -110,7 +110,7 @@ class OrderGeometryHeads(PretextHeads):
         if n_parameters:
             seen_dim = len(self.geometry_clips) * feature_dim
             self.geometry_head = nn.Sequential(
-                nn.BatchNorm1d(seen_dim), ProjectionHead(seen_dim, hidden_dim, n_parameters)
+                nn.LayerNorm(seen_dim), ProjectionHead(seen_dim, hidden_dim, n_parameters)
             )
         by_order = [self.order_clip] if n_orders else []
         by_geometry = self.geometry_clips if n_parameters else []
