@@ -59,9 +59,10 @@ class OrderGeometryHeads(PretextHeads):
     clip as it is, the geometry from the transformed one. *Sequential*: one input is both, and both are read from it.
 
     The geometry head sees each frame's features of both clips (the paper's figure) or of the transformed one only,
-    layer-normalised (ours: as they are, the head's ReLUs all died within three epochs of learning the order beside it,
-    and normalised over the batch it told rotations of new patients hardly better than their mean), and its answers are averaged over the frames, since all share one map. The order in which they are shown does not
-    matter to it. A clip that no head reads is not encoded.
+    layer-normalised, and its answers are averaged over the frames, since all share one map. The order in which they are
+    shown does not matter to it. A clip that no head reads is not encoded. The normalisation is ours: without it the
+    head's ReLUs all died within three epochs of learning the order beside it, and over the batch instead it told
+    rotations of new patients hardly better than their mean.
 
     Differs from the paper: the shuffled clip of the parallel way is also the original of the geometry head, which a
     per-frame encoder makes possible, so parallel and sequential cost the same 2n frames. The group's sister papers
