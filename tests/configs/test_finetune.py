@@ -21,7 +21,7 @@ from bundle.networks import Encoder, FrameClassifier, save_encoder
 LEGACY = ("finetune.yaml", "legacy_uscl.yaml")
 WRITTEN = [
     *("confusion.png", "curves.png", "datalist.json", "embeddings.npz", "last.pt", "metrics.csv", "metrics.json"),
-    *("model.pt", "predictions.json", "run.json"),
+    *("model.json", "model.pt", "predictions.json", "run.json"),
 ]
 
 
