@@ -136,7 +136,7 @@ class ClipOverlays(ClipWriter):
             # a box ends past its last pixel
             draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=tuple(_FOUND.tolist()))
             draw.text((x0 + 2, y0 + 1), f"{score:.2f}", fill=tuple(_FOUND.tolist()))
-        return np.array(picture), f": {len(found)} {' '.join(self.class_names)}"
+        return np.array(picture), f": {len(found)} boxes"
 
 
 def _rgb(grey: np.ndarray) -> np.ndarray:

@@ -35,7 +35,9 @@ def read_dicom(path: Path, frames: Sequence[int] | None = None, any_modality: bo
     with path.open("rb", buffering=_BUFFER) as file:
         dataset = read_header(file, _ATTRIBUTES, path)
         if not any_modality and (other := other_modality(dataset)) is not None:
-            raise InputError(f"{path}: found modality {other}, expected ultrasound; leave it out")
+            raise InputError(
+                f"{path}: found modality {other}, expected ultrasound; leave it out, or ask for any_modality"
+            )
         pixels = open_pixels(dataset, find_pixels(file, dataset, path), frames, path)
         wanted = chosen_frames(pixels.count, frames, path)
         pictures = pixels.frames(wanted)
