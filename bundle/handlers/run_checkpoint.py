@@ -100,6 +100,7 @@ class RunCheckpoint:
         if self.best:
             best = torch.load(self.folder / BEST_WEIGHTS, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
             self.network.load_state_dict(best)
+            self._describe()  # once more: the run may have been cut between the two files
             figure = self.evaluator.state.key_metric_name  # type: ignore[union-attr]
             logger.info(f"epoch {self.best['epoch']:.0f} is kept: its {figure} is the best, {self.best['metric']:.3f}")
         else:
@@ -145,6 +146,9 @@ class RunCheckpoint:
 
     def _keep_weights(self) -> None:
         self._write(BEST_WEIGHTS, self.network.state_dict())
+        self._describe()
+
+    def _describe(self) -> None:
         if self.description is not None and idist.get_rank() == 0:
             write_description(self.folder, self.description)
 
