@@ -51,6 +51,12 @@ class Keys:
     FIXATIONS = "fixations"  # (T, 1, h, w) how often each pixel of a frame was fixated
     SALIENCY = "saliency"  # (T, 1, h, w) fixation densities, the pixels of a frame sum to 1
 
+    # record and chunk of inference
+    NAME = "name"  # in a record: what its results are called
+    ORIGINAL = "original"  # (n, H, W) uint8, the frames in grey as they were
+    POSITION = "position"  # place of a chunk's first frame among the chosen ones of its clip
+    COUNT = "count"  # chosen frames of the clip
+
     # output of a contrastive network
     REPRESENTATION = "representation"  # (B, V, D)
     PROJECTION = "projection"  # (B, V, P)

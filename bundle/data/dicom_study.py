@@ -69,7 +69,7 @@ class StudyFolder:
         )
 
 
-def read_study_folder(root: Path, files: Sequence[Path], salt: str = "") -> StudyFolder:
+def read_study_folder(root: Path, files: Sequence[Path], salt: str = "", any_modality: bool = False) -> StudyFolder:
     """Look through the headers of ``files`` below ``root``; those that are no DICOM are in neither part of the result.
 
     Left out are other modalities (`other_modality`), files without pixels (reports, presentation states, key objects,
@@ -83,6 +83,7 @@ def read_study_folder(root: Path, files: Sequence[Path], salt: str = "") -> Stud
         root: the folder.
         files: DICOM files below it, and what may be one.
         salt: goes into every pseudonym.
+        any_modality: other modalities are not left out.
     """
     study, seen = StudyFolder(), set()
     named = _named(root, files)
@@ -97,7 +98,7 @@ def read_study_folder(root: Path, files: Sequence[Path], salt: str = "") -> Stud
                 study.skipped[path] = DICOMDIR
             elif named is not None and path not in named:
                 study.skipped[path] = f"not in the {DICOMDIR}"
-            elif modality := other_modality(dataset):
+            elif not any_modality and (modality := other_modality(dataset)):
                 study.skipped[path] = modality
             elif not has_pixels:
                 study.skipped[path] = "without pixels"

@@ -32,6 +32,8 @@ def records_from_folder(
     patient_from_folder: bool = False,
     label_from_folder: bool = False,
     salt: str = "",
+    any_modality: bool = False,
+    keep_unusable: bool = False,
 ) -> list[Record]:
     """Make a record of everything below ``folder`` that looks like a clip or an image, by file name.
 
@@ -50,6 +52,9 @@ def records_from_folder(
         patient_from_folder: the name of the folder directly below ``folder`` is the patient.
         label_from_folder: the name of the folder directly below ``folder`` is the class.
         salt: goes into the pseudonyms, which without it anyone can make who knows the ids.
+        any_modality: take DICOM files with pixels of every modality.
+        keep_unusable: make a record of what is called a clip and cannot be one (empty files, ...), too; reading it will
+            tell.
 
     Raises:
         InputError: ``folder`` is not a folder, or nothing below it looks like a clip or an image.
@@ -58,11 +63,14 @@ def records_from_folder(
     if not root.is_dir():
         raise InputError(f"{root}: no such folder: expected a folder of clips")
     items, left_out = _items_below(root)
+    if keep_unusable:
+        items = sorted([*items, *(path for path, _ in left_out if not path.is_dir())])
+        left_out = [(path, reason) for path, reason in left_out if path.is_dir()]
     for path, reason in left_out:
         logger.warning(
             "left out: %s: found %s, expected an ultrasound clip; copy it again or take it away", path, reason
         )
-    study = read_study_folder(root, [item for item in items if _may_be_dicom(item)], salt)
+    study = read_study_folder(root, [item for item in items if _may_be_dicom(item)], salt, any_modality)
     if study.skipped:
         logger.info("%s: of the DICOM files skipped %s", root, study.summary())
     records = []

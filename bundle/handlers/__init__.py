@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from .before_after_probe import BeforeAfterProbe as BeforeAfterProbe
 from .classification_predictions import ClassificationPredictions as ClassificationPredictions
+from .clip_embeddings import EmbeddingResults as EmbeddingResults
+from .clip_maps import ClipMaps as ClipMaps
 from .clip_montage import ClipMontage as ClipMontage
+from .clip_outputs import ClipOutputs as ClipOutputs
+from .clip_outputs import check_output_folder as check_output_folder
+from .clip_outputs import tell_failed as tell_failed
+from .clip_overlays import ClipOverlays as ClipOverlays
+from .clip_progress import ClipProgress as ClipProgress
+from .clip_results import BoxResults as BoxResults
+from .clip_results import ClassResults as ClassResults
+from .clip_results import MaskResults as MaskResults
+from .clip_results import SaliencyResults as SaliencyResults
 from .embeddings import Embeddings as Embeddings
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,14 +45,30 @@ def side_by_side(frame: np.ndarray, points: np.ndarray, picture: np.ndarray, tit
     radius = max(3, round(0.015 * max(frame.shape)))
     for x, y in points.tolist():
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(255, 255, 0), width=max(1, radius // 3))
-    both = np.concatenate([np.asarray(left), picture], axis=1)
-    head = Image.new("RGB", (both.shape[1], _TITLE_HEIGHT))
+    return with_title(np.concatenate([np.asarray(left), picture], axis=1), title)
+
+
+def with_title(picture: np.ndarray, title: str) -> np.ndarray:
+    """An RGB picture below a line of text."""
+    from PIL import Image, ImageDraw
+
+    head = Image.new("RGB", (picture.shape[1], _TITLE_HEIGHT))
     ImageDraw.Draw(head).text((3, 2), title, fill=(255, 255, 255))
-    return np.concatenate([np.asarray(head), both])
+    return np.concatenate([np.asarray(head), picture])
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: float) -> None:
-    """Pictures ``(H, W, 3)`` uint8 of one size as an mp4; an odd row or column at the end is left out.
+    """Pictures ``(H, W, 3)`` uint8 of one size as an mp4, see `open_video`."""
+    with open_video(path, frames_a_second) as add:
+        for picture in pictures:
+            add(picture)
+
+
+@contextmanager
+def open_video(path: Path, frames_a_second: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that adds a picture ``(H, W, 3)`` uint8 to an mp4; all are of one size.
+
+    An odd row or column at the end is left out. The file is there when the block ends well.
 
     Raises:
         InputError: the file cannot be written.
@@ -64,9 +81,15 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: flo
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
         stream.options = dict(_OPTIONS[codec])
-        for number, picture in enumerate(pictures):
+        sized = False
+
+        def add(picture: np.ndarray) -> None:
+            nonlocal sized
             even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
-            if number == 0:
+            if not sized:
                 stream.height, stream.width = even.shape[:2]
+                sized = True
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+
+        yield add
         container.mux(stream.encode())

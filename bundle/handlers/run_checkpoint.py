@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from ..errors import InputError
 from ..files import written_beside
-from ..networks import load_weights
+from ..networks import load_weights, write_description
 from .run_folder import BEST_WEIGHTS, LAST_CHECKPOINT
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class RunCheckpoint:
         evaluator: the validating engine, or None.
         interval: epochs between two ``last.pt``.
         resume: read ``last.pt`` before the first epoch.
+        description: what ``model.pt`` is, for `open_model`; written beside it as ``model.json``. None: not written.
 
     Raises:
         InputError: on resume, ``last.pt`` is damaged, of other settings, another architecture, or other data (epoch
@@ -55,6 +56,7 @@ class RunCheckpoint:
         evaluator: Engine | None = None,
         interval: int = 1,
         resume: bool = False,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.network = network
@@ -63,6 +65,7 @@ class RunCheckpoint:
         self.evaluator = evaluator
         self.interval = interval
         self.resume = resume
+        self.description = description
         self.best: dict[str, float] = {}  # epoch and metric
 
     def attach(self, engine: Engine) -> None:
@@ -79,7 +82,7 @@ class RunCheckpoint:
         if metric is None or engine.state.epoch == 0 or metric < self.best.get("metric", float("-inf")):
             return
         self.best = {"metric": float(metric), "epoch": engine.state.epoch}
-        self._write(BEST_WEIGHTS, self.network.state_dict())
+        self._keep_weights()
 
     def save(self, engine: Engine) -> None:
         state = {
@@ -97,10 +100,11 @@ class RunCheckpoint:
         if self.best:
             best = torch.load(self.folder / BEST_WEIGHTS, map_location=engine.state.device, weights_only=True)  # type: ignore[attr-defined]
             self.network.load_state_dict(best)
+            self._describe()  # once more: the run may have been cut between the two files
             figure = self.evaluator.state.key_metric_name  # type: ignore[union-attr]
             logger.info(f"epoch {self.best['epoch']:.0f} is kept: its {figure} is the best, {self.best['metric']:.3f}")
         else:
-            self._write(BEST_WEIGHTS, self.network.state_dict())
+            self._keep_weights()
             logger.info("no validation figure chose an epoch: the last weights are the ones kept")
 
     def load(self, engine: Engine) -> None:
@@ -139,6 +143,14 @@ class RunCheckpoint:
     def _others(self, engine: Engine) -> dict[str, Any]:
         scaler = getattr(engine, "scaler", None)
         return self.save_dict if scaler is None else {**self.save_dict, "scaler": scaler}
+
+    def _keep_weights(self) -> None:
+        self._write(BEST_WEIGHTS, self.network.state_dict())
+        self._describe()
+
+    def _describe(self) -> None:
+        if self.description is not None and idist.get_rank() == 0:
+            write_description(self.folder, self.description)
 
     def _write(self, name: str, state: dict) -> None:
         if idist.get_rank() == 0:

@@ -17,11 +17,12 @@ from .. import __version__
 from ..data.leakage import LEAKAGE_FILES
 from ..errors import InputError
 from ..files import cannot_write, made_folder, written_beside
+from ..networks.trained_model import DESCRIPTION_FILE, WEIGHTS_FILE
 
 LAST_CHECKPOINT = "last.pt"
-BEST_WEIGHTS = "model.pt"
+BEST_WEIGHTS = WEIGHTS_FILE
 OUTPUTS = (
-    *(LAST_CHECKPOINT, BEST_WEIGHTS, "encoder.json", "encoder.safetensors", "encoder.clips.npz"),
+    *(LAST_CHECKPOINT, BEST_WEIGHTS, DESCRIPTION_FILE, "encoder.json", "encoder.safetensors", "encoder.clips.npz"),
     *("probe.json", "curves.png", "metrics.csv", "metrics.json", "pairs.png", *LEAKAGE_FILES),
     *("predictions.json", "embeddings.npz", "confusion.png", "overlays.png", "overlay.mp4"),
 )

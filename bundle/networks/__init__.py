@@ -17,13 +17,16 @@ from .pyramid import PyramidNet
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
 from .state_dict import LoadReport, load_weights
+from .trained_model import EMBEDDING, TrainedModel, open_model, write_description
 from .tuning import TUNED, parameter_groups, tune
 from .weights import load_encoder, save_encoder
 
 __all__ = [
+    "EMBEDDING",
     "ENCODERS",
     "AnchorGrid",
     "TUNED",
+    "TrainedModel",
     "ContrastiveHeads",
     "DetectionNet",
     "Encoder",
@@ -41,9 +44,11 @@ __all__ = [
     "load_encoder",
     "load_weights",
     "open_encoder",
+    "open_model",
     "parameter_groups",
     "reduce_stride",
     "save_encoder",
     "swap_axes",
     "tune",
+    "write_description",
 ]

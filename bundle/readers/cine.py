@@ -64,7 +64,9 @@ _SUFFIXES: dict[str, Backend] = {
 }
 
 
-def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axis: int | None = None) -> Cine:
+def read_cine(
+    path: str | Path, frames: Sequence[int] | None = None, *, time_axis: int | None = None, any_modality: bool = False
+) -> Cine:
     """Read an ultrasound clip or still.
 
     DICOM (single and multi-frame), video (mp4, mov, avi, mpg, webm, gif and what else PyAV opens), MetaImage and NRRD
@@ -78,6 +80,7 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axi
         time_axis: which axis is time, from 0 in the file's own order, for MetaImage, NRRD, NIfTI and ``.npy``; None
             finds it by the rule of :mod:`bundle.readers.axes`. The other formats say themselves what a frame is and
             pass it over, so that a folder of several formats can be read with one setting.
+        any_modality: read DICOM files of other modalities than ultrasound too.
 
     Returns:
         The cine, ``(T, H, W, C)`` uint8, with the meta described in :mod:`bundle.readers.base`.
@@ -91,6 +94,8 @@ def read_cine(path: str | Path, frames: Sequence[int] | None = None, *, time_axi
     try:
         if time_axis is not None and backend in _WITH_AXES:
             return backend(path, frames, time_axis)
+        if any_modality and backend is read_dicom:
+            return read_dicom(path, frames, any_modality)
         return backend(path, frames)
     except MemoryError as error:
         raise InputError(

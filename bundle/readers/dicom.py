@@ -21,20 +21,23 @@ _BUFFER = 512
 """Bytes read ahead: the headers of fragments are a few bytes each and far apart."""
 
 
-def read_dicom(path: Path, frames: Sequence[int] | None = None) -> Cine:
+def read_dicom(path: Path, frames: Sequence[int] | None = None, any_modality: bool = False) -> Cine:
     """A DICOM file as a cine, grey or RGB (see `dicom_colour` for the rules), of chosen frames without the others.
 
     Frames are counted in the pixel data; NumberOfFrames (0028,0008) only gives a warning when it says otherwise. A file
     that is cut gives the frames that are whole, with a warning. ``frame_times`` are those of `frame_times` or else a
-    video stream's own, ``regions`` and ``spacing`` those of `space`.
+    video stream's own, ``regions`` and ``spacing`` those of `space`. With ``any_modality`` the file need not be
+    ultrasound.
 
     Raises:
         InputError: when it is no DICOM file or no ultrasound, has no whole frame, or they cannot be decoded.
     """
     with path.open("rb", buffering=_BUFFER) as file:
         dataset = read_header(file, _ATTRIBUTES, path)
-        if (other := other_modality(dataset)) is not None:
-            raise InputError(f"{path}: found modality {other}, expected ultrasound; leave it out")
+        if not any_modality and (other := other_modality(dataset)) is not None:
+            raise InputError(
+                f"{path}: found modality {other}, expected ultrasound; leave it out, or ask for any_modality"
+            )
         pixels = open_pixels(dataset, find_pixels(file, dataset, path), frames, path)
         wanted = chosen_frames(pixels.count, frames, path)
         pictures = pixels.frames(wanted)

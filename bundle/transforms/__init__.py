@@ -36,6 +36,8 @@ from .random_frames import RandAugmentFramesd as RandAugmentFramesd
 from .random_frames import RandFramesd as RandFramesd
 from .resize import ResizeFrames as ResizeFrames
 from .resize import ResizeFramesd as ResizeFramesd
+from .results_back import BoxesBackd as BoxesBackd
+from .results_back import MapsBackd as MapsBackd
 from .sector import CropToSector as CropToSector
 from .sector import CropToSectord as CropToSectord
 from .sector_fit import SectorFit as SectorFit

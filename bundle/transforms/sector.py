@@ -35,9 +35,11 @@ class CropToSector(Transform):
         InputError: not a cine (`cine_array`).
     """
 
-    def __call__(self, cine: Any) -> MetaTensor:
+    def __call__(self, cine: Any, fit: SectorFit | None = None) -> MetaTensor:
+        """``fit`` is the sector of the whole cine, where this is a part of it."""
         frames, meta = cine_array(cine)
-        fit = find_sector(_looked_at(frames), meta.get("regions"))
+        if fit is None:
+            fit = self.find(cine)
         x0, y0, x1, y1 = fit.box
         cropped = frames[:, :, y0:y1, x0:x1] * fit.mask.astype(np.uint8)
         meta.update(
@@ -49,6 +51,11 @@ class CropToSector(Transform):
         if meta.get("regions"):
             meta["regions"] = _moved_regions(meta["regions"], fit.box)
         return cine_tensor(cropped, meta)
+
+    def find(self, cine: Any) -> SectorFit:
+        """The sector; of a cine, or of those of its frames that `looked_at` names."""
+        frames, meta = cine_array(cine)
+        return find_sector(_looked_at(frames), meta.get("regions"))
 
 
 class CropToSectord(MapTransform):

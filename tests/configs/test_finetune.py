@@ -16,12 +16,12 @@ from PIL import Image
 from bundle.data import write_fingerprints
 from bundle.data.fingerprints import clips_beside
 from bundle.metrics import main_figures
-from bundle.networks import Encoder, FrameClassifier, save_encoder
+from bundle.networks import Encoder, FrameClassifier, open_model, save_encoder
 
 LEGACY = ("finetune.yaml", "legacy_uscl.yaml")
 WRITTEN = [
     *("confusion.png", "curves.png", "datalist.json", "embeddings.npz", "last.pt", "metrics.csv", "metrics.json"),
-    *("model.pt", "predictions.json", "run.json"),
+    *("model.json", "model.pt", "predictions.json", "run.json"),
 ]
 
 
@@ -116,7 +116,9 @@ def test_an_interrupted_run_resumes_exactly(workflow, refused, small, tmp_path):
     assert isinstance(caught.value.__cause__ or caught.value, Interruption)
     assert not (Path(broken["output_dir"]) / "predictions.json").exists()
     assert "made with trained" in refused("finetune.yaml", **broken, resume=True, labelled_patients=1)
+    (Path(broken["output_dir"]) / "model.json").unlink()  # cut between the weights and their description
     workflow("finetune.yaml", **broken, resume=True).run()
+    assert open_model(broken["output_dir"]).class_names == predictions_of(broken)["class_names"]
     assert predictions_of(small) == predictions_of(broken)
     assert "already holds a run" in refused("finetune.yaml", **small)
 
