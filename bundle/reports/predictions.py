@@ -69,7 +69,7 @@ def read_predictions(path: str | os.PathLike[str], fold: str = "") -> Prediction
         task=content["task"],
         protocol=content["protocol"],
         data=str(content.get("data", "")),
-        simulated=bool(content.get("simulated")),
+        simulated=bool(content.get("simulated", content.get("data") == "phantom")),  # runs of before did not say
         class_names=list(content.get("class_names", [])),
         items=content["items"],
         clips=content.get("clips", []),
