@@ -17,6 +17,7 @@ class Keys:
     VIDEO_ID = "video_id"
     PATIENT_ID = "patient_id"  # the unit that must never be in two parts
     FOLD = "fold"
+    SIMULATED = "simulated"  # not blank in the records of simulated clips
     PART = "part"  # GALLERY or QUERY in a probe
 
     # sample and batch
@@ -71,3 +72,8 @@ UNLABELLED = -1
 
 GALLERY, QUERY = "gallery", "query"
 """The parts of a probe: clips that are the reference, clips that are judged."""
+
+LEGACY = "legacy-uscl"
+PROTOCOLS = ("patient", LEGACY)
+"""How weights are chosen and figures counted: by patients that training never saw; or as USCL was released, on the
+tested fold and by frames."""

@@ -65,8 +65,11 @@ def run_cells(cells: Sequence[Cell], jobs: int) -> None:
     """Runs the cells that are not done, ``jobs`` at a time, which share the cores.
 
     Raises:
-        InputError: a run failed (it says why), a cell was run with other settings, or two cells have one folder.
+        InputError: a run failed (it says why), a cell was run with other settings, two cells have one folder, or
+            ``jobs`` is below 1.
     """
+    if jobs < 1:
+        raise InputError(f"--jobs: found {jobs}, expected 1 or more")
     folders = [cell.folder for cell in cells]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice:

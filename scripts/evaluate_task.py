@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cells import ROOT, Cell, folder_name, read_plan, recipes, run_cells
-from monai.bundle import ConfigParser
+from cells import Cell, folder_name, run_cells
+from task_plan import ALL, read_task_plan, recipe_of
 
 from bundle.data import by_fold
 from bundle.errors import InputError, show_input_errors_plainly
@@ -32,13 +32,6 @@ from bundle.networks.weights import FILE_NAME
 from bundle.reports import Entry, pool_folds, read_predictions, task_results, with_baselines
 from bundle.reports.examples import examples_figure
 from bundle.reports.task_report import TaskReport
-
-ALL = "all"
-PROTOCOLS = ("patient", "legacy-uscl")
-KEYS = {
-    *("title", "config", "overrides", "encoders", "folds", "seeds", "protocol", "labelled_patients"),
-    *("baselines", "compare"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +46,15 @@ def main() -> None:
     """Run the cells that are not done, then write what they say."""
     show_input_errors_plainly()
     args = _parse()
-    plan = _read_plan(Path(args.plan), args)
+    places = {"data": args.data_root, "encoders": args.encoders}
+    plan, configs = read_task_plan(Path(args.plan), places, args.only)
     output = made_folder(args.output_dir)
-    cells = list(_cells(plan, output, args))
+    cells = list(_cells(plan, configs, output, args))
     run_cells(cells, args.jobs)
-    entries = with_baselines(list(_entries(cells, plan["protocol"])))
-    baselines = plan.get("baselines", [name for name, files in plan["encoders"].items() if files is None])
+    entries = with_baselines(list(_entries(cells)))
+    title = plan.get("title", Path(args.plan).stem)
     results = {
-        **task_results(entries, plan.get("title", Path(args.plan).stem), baselines, plan.get("compare", [])),
+        **task_results(entries, title, plan["baselines"], plan["compare"]),
         "encoders": plan["encoders"],
         "command": shlex.join(["python", *sys.argv]),
         "releases": {name: version(name) for name in ("torch", "monai", "numpy", "scikit-learn")},
@@ -73,9 +67,8 @@ def main() -> None:
     print(f"the page is {report.path('report.html')}")
 
 
-def _cells(plan: dict[str, Any], output: Path, args: argparse.Namespace) -> Iterator[TaskCell]:
-    configs = recipes(plan["config"], args.plan)
-    given = {"cache_dir": args.cache_dir, **plan.get("overrides", {})}
+def _cells(plan: dict[str, Any], configs: list[str], output: Path, args: argparse.Namespace) -> Iterator[TaskCell]:
+    given = {"cache_dir": args.cache_dir, **plan["overrides"]}
     folds = _folds(plan, configs, given, args.plan)
     digests: dict[Path, str] = {}
     for amount in plan.get("labelled_patients", [ALL]):
@@ -121,7 +114,7 @@ def _folds(plan: dict[str, Any], configs: list[str], given: dict[str, Any], wher
         return [None]
     if folds != ALL:
         return list(folds)
-    recipe = _recipe(configs, given)
+    recipe = recipe_of(configs, given)
     datalist = recipe.get_parsed_content("datalist")
     records = [record for part in datalist.parts.values() for record in part]
     found = list(by_fold(records))
@@ -131,7 +124,7 @@ def _folds(plan: dict[str, Any], configs: list[str], given: dict[str, Any], wher
     return [numbers[name] for name in found]
 
 
-def _entries(cells: list[TaskCell], protocol: str) -> Iterator[Entry]:
+def _entries(cells: list[TaskCell]) -> Iterator[Entry]:
     """What the cells predicted: an entry an encoder and number of labelled patients, folds pooled by seed."""
     groups: dict[tuple[str, float | None], dict[int, list[TaskCell]]] = {}
     for cell in cells:
@@ -144,11 +137,6 @@ def _entries(cells: list[TaskCell], protocol: str) -> Iterator[Entry]:
                 for cell in of_seed
             }
             runs.append(pool_folds(read))
-            if runs[-1].protocol != protocol:
-                raise InputError(
-                    f"{of_seed[0].folder.name}: ran with protocol {runs[-1].protocol!r}, the plan says {protocol!r}: "
-                    "name the recipe of that protocol in the plan"
-                )
         folders = [cell.folder for of_seed in seeds.values() for cell in of_seed]
         yield Entry(encoder, list(seeds), runs, amount, folders)
 
@@ -159,7 +147,7 @@ def _examples(entry: Entry, first: dict[tuple[str, float | None], TaskCell], res
     weights = cell.folder / "model.pt"
     if not weights.is_file():
         return None
-    recipe = _recipe(
+    recipe = recipe_of(
         cell.configs, {**cell.overrides, "seed": cell.seed, "output_dir": str(cell.folder), "device": "cpu"}
     )
     content = recipe.get_parsed_content
@@ -182,47 +170,6 @@ def _examples(entry: Entry, first: dict[tuple[str, float | None], TaskCell], res
     fold = "" if cell.fold is None else f", fold {cell.fold}"
     title = f"{entry.encoder}{fold}, seed {cell.seed}: frames told rightly and wrongly"
     return examples_figure(results, title, run, network, picture_of, content("mean"), content("std"))
-
-
-def _recipe(configs: list[str], overrides: dict[str, Any]) -> ConfigParser:
-    """The recipe as the run has it."""
-    recipe = ConfigParser()
-    recipe.read_config([str(ROOT / name) for name in configs])
-    recipe.update({"bundle_root": str(ROOT), **overrides})
-    return recipe
-
-
-def _read_plan(path: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """The plan, its paths filled in and checked; of its encoders those that were asked for."""
-    places = {"data": args.data_root, "encoders": args.encoders}
-    plan = read_plan(path, places)
-    if isinstance(plan.get("encoders"), str):
-        plan["encoders"] = read_plan(path.parent / plan["encoders"], places)
-    if unknown := sorted(set(plan) - KEYS):
-        raise InputError(f"{path}: {unknown[0]!r} is not known: expected {', '.join(sorted(KEYS))}")
-    for key, kind in (("config", str | list), ("encoders", dict)):
-        if not isinstance(plan.get(key), kind) or not plan[key]:
-            raise InputError(f"{path}: no {key!r}: expected a plan with a config and encoders, as in configs/plans")
-    if missing := [name for name in args.only or [] if name not in plan["encoders"]]:
-        raise InputError(f"--only: no encoder {missing[0]!r} in {path}, expected some of {', '.join(plan['encoders'])}")
-    plan["encoders"] = {name: file for name, file in plan["encoders"].items() if not args.only or name in args.only}
-    plan["compare"] = [pair for pair in plan.get("compare", []) if set(pair) <= set(plan["encoders"]) or not args.only]
-    plan.setdefault("seeds", [0])
-    plan.setdefault("protocol", PROTOCOLS[0])
-    for name, files in plan["encoders"].items():
-        if not isinstance(files, str | list | None) or (isinstance(files, list) and len(files) < len(plan["seeds"])):
-            raise InputError(
-                f"{path}: encoders {name!r} is {files!r}: expected null for random weights, a file, or one a seed"
-            )
-    for key, fits in (
-        ("folds", lambda value: value == ALL or (isinstance(value, list) and value)),
-        ("seeds", lambda value: isinstance(value, list) and value and all(isinstance(one, int) for one in value)),
-        ("protocol", lambda value: value in PROTOCOLS),
-        ("labelled_patients", lambda value: isinstance(value, list) and value),
-    ):
-        if plan.get(key) is not None and not fits(plan[key]):
-            raise InputError(f"{path}: {key} is {plan[key]!r}: see docs/evaluation.md for what a plan can say")
-    return plan
 
 
 def _parse() -> argparse.Namespace:

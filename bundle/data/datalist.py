@@ -24,6 +24,7 @@ from .splits import split_parts
 logger = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "testing")
+_PHANTOM = "phantom"  # its folder; a phantom that was made before it had the column is known by it
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class Datalist:
     def parts(self) -> dict[str, list[Record]]:
         """Records by the name of their part."""
         return {"training": self.training, "validation": self.validation, "testing": self.testing}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any clip is simulated: its record says so, or the data are called as the phantom."""
+        return self.name == _PHANTOM or any(
+            record.get(Keys.SIMULATED) for part in self.parts.values() for record in part
+        )
 
 
 def datalist_content(

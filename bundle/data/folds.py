@@ -41,6 +41,8 @@ def fold_parts(records: Sequence[Record], fold: int | str, seed: int = 0, n_fold
     if f"fold {fold}" not in folds:
         known = ", ".join(name.removeprefix("fold ") for name in folds)
         raise InputError(f"fold {fold}: there is none, found {known}: choose one of these")
+    if len(folds) < 2:
+        raise InputError(f"fold {fold}: all items are in it, expected others to train with: make more folds")
     others = [record for name, records in folds.items() if name != f"fold {fold}" for record in records]
     parts = split_parts(others, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed)
     return {**parts, "testing": folds[f"fold {fold}"]}

@@ -66,9 +66,9 @@ def with_classes(content: Mapping[str, Any], classes: str | Sequence[str]) -> di
     """A datalist's content (`datalist_content`) with these classes in this order.
 
     Raises:
-        InputError: the name of no label set.
+        InputError: the name of no label set, or no list.
     """
-    if isinstance(classes, str) and classes not in LABEL_SETS:
+    if not isinstance(classes, Sequence) or (isinstance(classes, str) and classes not in LABEL_SETS):
         known = ", ".join(LABEL_SETS)
         raise InputError(f"class_names: found {classes!r}, expected a list of names or a known set ({known})")
     chosen = LABEL_SETS[classes] if isinstance(classes, str) else LabelSet("", tuple(map(str, classes)))

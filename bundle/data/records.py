@@ -63,7 +63,7 @@ def records_from_table(
     if label_column == Keys.LABEL and label_column not in columns:
         logger.info("%s has no column %r: its clips are taken as unlabelled", path, label_column)
         label_column = None
-    where = {column: [value] if isinstance(value, str) else list(value) for column, value in (where or {}).items()}
+    where = _wanted(path, where)
     needed = [FILE_COLUMN, label_column, patient_column, fold_column, *where]
     require_columns(path, columns, [column for column in needed if column is not None])
     kept = [(line, row) for line, row in rows if all(row[column] in values for column, values in where.items())]
@@ -91,6 +91,16 @@ def records_from_table(
     _check_one_patient_per_video(path, records)
     log_unknown_patients(path, records)
     return records
+
+
+def _wanted(table: Path, where: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """Which cells of which column count; a table's cells are text."""
+    if not isinstance(where, Mapping | None):
+        raise InputError(f"{table}: where is {where!r}, expected cells by column, as {{'probe': 'convex'}}")
+    return {
+        column: [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
+        for column, value in (where or {}).items()
+    }
 
 
 def make_record(name: str, *, image: str, video: str = "", patient: str = "", label: str = "") -> Record:

@@ -93,7 +93,8 @@ def hide_labels(records: Sequence[Record], fraction: float, seed: int = 0) -> li
     """
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction {fraction} of labelled patients: expected 0 to 1")
-    kept = _patients_of_each_class(records, lambda count: max(1, round(fraction * count)) if fraction > 0 else 0, seed)
+    labelled = [record for record in records if record[Keys.LABEL] != UNLABELLED]
+    kept = _patients_of_each_class(labelled, lambda count: max(1, round(fraction * count)) if fraction > 0 else 0, seed)
     return [dict(record) if record[Keys.PATIENT_ID] in kept else _without_label(record) for record in records]
 
 
@@ -101,19 +102,21 @@ def few_patients(records: Sequence[Record], number: float, seed: int = 0) -> lis
     """The records of a few patients of each class, for how far few labels carry.
 
     A patient of several classes counts in each and comes with all of its records; where a class has fewer patients than
-    asked for it has all of them. With the same seed the patients of a smaller number are among those of a larger one.
+    asked for it has all of them. Records without a label count as a class of their own. With the same seed the patients
+    of a smaller number are among those of a larger one.
 
     Args:
-        records: labelled records of a loaded datalist, with the class index in ``label``.
+        records: records of a loaded datalist, with the class index in ``label``.
         number: patients a class, 1, 2, ...; below 1 the share of each class's patients, but at least one.
         seed: which patients these are.
 
     Raises:
-        InputError: the number is not above 0, or not whole and above 1.
+        InputError: the number is none, not above 0, or not whole and above 1.
     """
-    if number <= 0 or (number > 1 and number != int(number)):
+    usable = isinstance(number, int | float) and number is not True and number > 0
+    if not usable or (number > 1 and number != int(number)):
         raise InputError(
-            f"labelled_patients: found {number}, expected a whole number of patients a class, or a share above 0 and "
+            f"labelled_patients: found {number!r}, expected a whole number of patients a class, or a share above 0 and "
             "below 1"
         )
     kept = _patients_of_each_class(
@@ -126,8 +129,7 @@ def _patients_of_each_class(records: Sequence[Record], number: Callable[[int], i
     """The first of each class's patients in an order drawn by ``seed``; ``number`` says how many of how many."""
     classes: dict[str, set[Any]] = {}
     for record in records:
-        if record[Keys.LABEL] != UNLABELLED:
-            classes.setdefault(record[Keys.PATIENT_ID], set()).add(record[Keys.LABEL])
+        classes.setdefault(record[Keys.PATIENT_ID], set()).add(record[Keys.LABEL])
     patients = sorted(classes)
     order = [patients[i] for i in np.random.default_rng(seed).permutation(len(patients))]
     kept: set[str] = set()

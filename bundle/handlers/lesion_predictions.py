@@ -15,7 +15,7 @@ from ..metrics.lesions import LesionMetric
 from ..metrics.segmentation import SegmentationMetric
 from ..transforms.put_back import put_back
 from .overlays import Overlay, best_median_worst, draw_overlays, original_frame
-from .predictions import Predictions
+from .predictions import Predictions, of_what
 
 _NAMES = {
     "dice": "Dice",
@@ -46,12 +46,12 @@ class _LesionPredictions(Predictions):
             draw_overlays(
                 self.folder / self.picture_name,
                 groups,
-                f"{content['protocol']}, {_data(content)}, {content['part']} part: frames by {self.ranked_name}",
+                f"{of_what(content)}, {content['part']} part: frames by {self.ranked_name}",
             )
         patients = len({item[Keys.PATIENT_ID] for item in items})
         on = f"on {len(items)} frames of {patients} {content['part']} patients"
         chose = ", which also chose the epoch" if content["part"] == "validation" else ""
-        return [f"{content['protocol']}, {_data(content)}: {self.figures_text(content['figures'])}; {on}{chose}"]
+        return [f"{of_what(content)}: {self.figures_text(content['figures'])}; {on}{chose}"]
 
     def figures_text(self, figures: Mapping[str, Any]) -> str:
         """The figures in words."""
@@ -115,7 +115,3 @@ class DetectionPredictions(_LesionPredictions):
     def drawn(self, item: Mapping[str, Any], index: int, record: Mapping[str, Any]) -> tuple[Any, ...]:
         boxes = np.asarray(item["boxes"], dtype=float).reshape(-1, 4)[: self.shown]
         return np.asarray(item["true_boxes"], dtype=float).reshape(-1, 4), boxes, item["scores"][: self.shown]
-
-
-def _data(content: Mapping[str, Any]) -> str:
-    return content["data"] + (" (as simulated)" if content["data"] == "phantom" else "")

@@ -13,13 +13,12 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from ..errors import InputError
 from ..files import written_beside
+from ..keys import LEGACY, PROTOCOLS
 from .run_checkpoint import RunCheckpoint
 
 logger = logging.getLogger(__name__)
-
-SIMULATED = "phantom"
-"""The name of the simulated data: what is said of it says so."""
 
 
 class Predicting(Protocol):
@@ -33,9 +32,9 @@ class Predicting(Protocol):
 class Predictions:
     """Runs ``tester`` when the training is over and writes ``predictions.json``.
 
-    The file has ``task``, ``protocol``, ``part``, ``data``, ``class_names``, ``trained``, and what the metric's
-    ``predictions()`` gives, ``items`` among it. Attach it after `RunCheckpoint`, which puts the chosen weights into the
-    network. The tested part is looked at here only.
+    The file has ``task``, ``protocol``, ``part``, ``data``, ``simulated``, ``class_names``, ``trained``, and what the
+    metric's ``predictions()`` gives, ``items`` among it. Attach it after `RunCheckpoint`, which puts the chosen weights
+    into the network. The tested part is looked at here only.
 
     Args:
         output_dir: folder of the run.
@@ -43,11 +42,15 @@ class Predictions:
         metric: the one of its metrics that keeps the items.
         task: what was learned, as ``classification``.
         data: the name of the data.
+        simulated: whether any of it is; what is said of it says so.
         part: the name of the part.
-        protocol: how the weights were chosen, ``patient`` or ``legacy-uscl``.
+        protocol: one of `PROTOCOLS`; the name under which the figures go.
         class_names: of the class indices.
         trained: from what and how; anything JSON can hold.
         checkpoint: says which epoch's weights they are.
+
+    Raises:
+        InputError: another protocol, or one that the recipe does not follow.
 
     Subclasses say in `tell` what the log says and what else is written, as pictures.
     """
@@ -66,11 +69,20 @@ class Predictions:
         part: str = "testing",
         protocol: str = "patient",
         class_names: Sequence[str] = (),
+        simulated: bool = False,
     ) -> None:
+        # ignite's metrics answer to any name
+        follows = LEGACY if getattr(metric, "per_frame", False) is True else PROTOCOLS[0]
+        if protocol != follows:
+            raise InputError(
+                f"protocol: found {protocol!r}, but this recipe follows {follows!r}: leave it to the recipe, or lay "
+                "configs/legacy_uscl.yaml over configs/finetune.yaml for the released protocol of USCL"
+            )
         self.folder = Path(output_dir)
         self.tester = tester
         self.metric = metric
-        self.about = {"task": task, "protocol": protocol, "data": data, "part": part, "class_names": list(class_names)}
+        self.about = {"task": task, "protocol": protocol, "part": part, "data": data, "simulated": simulated}
+        self.about["class_names"] = list(class_names)
         self.trained = dict(trained)
         self.checkpoint = checkpoint
 
@@ -95,4 +107,4 @@ class Predictions:
 
 def of_what(content: Mapping[str, Any]) -> str:
     """Protocol and data of the file's content, with which every line and picture of its figures begins."""
-    return f"{content['protocol']}, {content['data']}{' as simulated' if content['data'] == SIMULATED else ''}"
+    return f"{content['protocol']}, {content['data']}{' as simulated' if content['simulated'] else ''}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,10 @@ class RunCheckpoint:
         if missing:
             raise InputError(f"{path} is not a checkpoint of this recipe: it lacks {', '.join(missing)}")
         for name, value in self.settings.items():
-            if state["settings"].get(name) != value:
+            for inner, before, now in _differing(name, state["settings"].get(name), value):
                 raise InputError(
-                    f"{path} was made with {name} {state['settings'].get(name)}, now it is {value}; resume with the "
-                    "settings it was started with, or start anew in another --output_dir"
+                    f"{path} was made with {inner} {before}, now it is {now}; resume with the settings it was started "
+                    "with, or start anew in another --output_dir"
                 )
         try:
             load_weights(self.network, state["network"])
@@ -158,6 +158,15 @@ class RunCheckpoint:
             torch.save(state, whole)
             with written_beside(self.folder / name) as path:
                 path.write_bytes(whole.getbuffer())
+
+
+def _differing(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Names and both values of what differs, inside mappings too."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _differing(f"{name} {key}", before.get(key), now.get(key))
+    elif before != now:
+        yield name, before, now
 
 
 def _one_line(error: BaseException) -> str:

@@ -48,7 +48,7 @@ class SaliencyPictures:
         network: `SaliencyNet`.
         dataset: the tested clips, with their gaze.
         mean, std, channels: of what the network takes.
-        data, protocol: of `Predictions`, to stand in the pictures.
+        data, protocol, simulated: of `Predictions`, to stand in the pictures.
         n_clips: rows of the picture.
     """
 
@@ -66,12 +66,13 @@ class SaliencyPictures:
         data: str,
         protocol: str = "patient",
         n_clips: int = 6,
+        simulated: bool = False,
     ) -> None:
         self.folder = Path(output_dir)
         self.network = network
         self.dataset = dataset
         self.normalise = partial(network_input, mean=mean, std=std, channels=channels)
-        self.title = f"saliency, {of_what({'protocol': protocol, 'data': data})}"
+        self.title = f"saliency, {of_what({'protocol': protocol, 'data': data, 'simulated': simulated})}"
         self.n_clips = n_clips
         self.load = Compose([LoadCined(Keys.IMAGE), ToGreyd(Keys.IMAGE)])
 

@@ -45,8 +45,9 @@ def clip_probabilities(
         The distinct ids (G) in order of first appearance and the probabilities ``(G, K)``.
 
     Raises:
-        InputError: another word in ``how``.
+        InputError: another word in ``how``, or no scores for ``attention``.
     """
+    check_clip_score(how)
     values = np.asarray(logits, dtype=float)
     if how == "mean":
         return mean_by_id(softmax(values), ids)
@@ -55,16 +56,26 @@ def clip_probabilities(
         highest = np.zeros((len(names), values.shape[1]))
         np.maximum.at(highest, index, softmax(values))
         return names, highest / highest.sum(axis=1, keepdims=True)
-    if how == "attention" and attention is not None:
-        scores = np.asarray(attention, dtype=float)
-        largest = np.full(len(names), -np.inf)
-        np.maximum.at(largest, index, scores)
-        weights = np.exp(scores - largest[index])
-        weights /= np.bincount(index, weights)[index]
-        clips = np.zeros((len(names), values.shape[1]))
-        np.add.at(clips, index, weights[:, None] * values)
-        return names, softmax(clips)
-    raise InputError(f"clip_score: found {how!r}, expected one of {', '.join(CLIP_SCORES)}")
+    if attention is None:
+        raise InputError("clip_score: found 'attention', but the network gives no scores: train it with attention")
+    scores = np.asarray(attention, dtype=float)
+    largest = np.full(len(names), -np.inf)
+    np.maximum.at(largest, index, scores)
+    weights = np.exp(scores - largest[index])
+    weights /= np.bincount(index, weights)[index]
+    clips = np.zeros((len(names), values.shape[1]))
+    np.add.at(clips, index, weights[:, None] * values)
+    return names, softmax(clips)
+
+
+def check_clip_score(how: str) -> None:
+    """Refuses what is none of `CLIP_SCORES`.
+
+    Raises:
+        InputError: it is none.
+    """
+    if how not in CLIP_SCORES:
+        raise InputError(f"clip_score: found {how!r}, expected one of {', '.join(CLIP_SCORES)}")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from ..keys import Keys
 from .aggregation import index_by_id
 from .classification import (
+    check_clip_score,
     classification_report,
     clip_probabilities,
     main_figures,
@@ -34,6 +35,9 @@ class ClipClassification(ClipFeatures):
         per_frame: the figures are those of frames, and the metric itself is their accuracy, as USCL reports it.
         prefix: before the names of the other figures.
         output_transform: see `ClipFeatures`; features here are the network's outputs.
+
+    Raises:
+        InputError: another word in ``clip_score``.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class ClipClassification(ClipFeatures):
         prefix: str = "",
         output_transform: Callable[[Any], Any] = predicted_features,
     ) -> None:
+        check_clip_score(clip_score)
         self.class_names = list(class_names)
         self.clip_score = clip_score
         self.per_frame = per_frame

@@ -78,6 +78,24 @@ def ellipse_circumference(mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0
     return float(math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h))))
 
 
+def number_above_0(record: Mapping[str, Any], column: str) -> float | None:
+    """The number in a cell of a record; None where it is blank or the column is not there.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    cell = str(record.get(column) or "")
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(f"{record.get('video_id')}: {column} is {cell!r}; expected a number of mm, above 0")
+    return value
+
+
 def pixel_spacing(record: Mapping[str, Any], meta: Mapping[str, Any]) -> tuple[float, float] | None:
     """mm of a pixel of the original frame, down and across: from the column ``pixel_size_mm``, else from the file.
 
@@ -88,14 +106,7 @@ def pixel_spacing(record: Mapping[str, Any], meta: Mapping[str, Any]) -> tuple[f
     Raises:
         InputError: the column's cell is no number above 0.
     """
-    cell = str(record.get("pixel_size_mm") or "")
-    if cell:
-        try:
-            size = float(cell)
-        except ValueError:
-            size = math.nan
-        if not 0 < size < math.inf:
-            raise InputError(f"{record.get('video_id')}: pixel_size_mm is {cell!r}; expected mm of a pixel, above 0")
+    if size := number_above_0(record, "pixel_size_mm"):
         return size, size
     if not meta.get("spacing"):
         return None

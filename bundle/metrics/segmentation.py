@@ -12,7 +12,7 @@ import torch
 from ..data.masked_dataset import MaskedDataset
 from ..transforms.put_back import put_back
 from .lesions import LesionMetric
-from .mask_figures import MASK_FIGURES, ellipse_circumference, mask_figures, pixel_spacing
+from .mask_figures import MASK_FIGURES, ellipse_circumference, mask_figures, number_above_0, pixel_spacing
 from .patient_means import summarise_frames
 
 CIRCUMFERENCE = "head_circumference_mm"
@@ -58,10 +58,10 @@ class SegmentationMetric(LesionMetric):
             "missed": float(not marked.any()) if true.any() else None,
             "false_mark": None if true.any() else float(marked.any()),
         }
-        if record.get(CIRCUMFERENCE) and spacing:
-            measured = ellipse_circumference(marked, spacing) or 0.0
-            item["circumference_mm"] = measured
-            item["circumference_error_mm"] = abs(measured - float(record[CIRCUMFERENCE]))
+        true_mm = number_above_0(record, CIRCUMFERENCE)
+        if true_mm and spacing:
+            item["circumference_mm"] = ellipse_circumference(marked, spacing) or 0.0
+            item["circumference_error_mm"] = abs(item["circumference_mm"] - true_mm)
         return item
 
     def compute(self) -> float | None:

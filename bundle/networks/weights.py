@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -103,7 +104,8 @@ def load_encoder(
         min_matched: least share of the tensors that must fit, see `load_weights`; the others keep random weights.
 
     Raises:
-        InputError: for a missing or damaged file, a description that does not belong to it, or another architecture.
+        InputError: for a missing or damaged file, a description that does not belong to it, another architecture, or
+            weights that are not finite.
     """
     path = Path(path)
     weights = path / FILE_NAME if path.is_dir() else path
@@ -130,6 +132,11 @@ def load_encoder(
         load_weights(encoder, state_dict, min_matched=min_matched)
     except InputError as error:
         raise InputError(f"{weights}: {error}") from error
+    if broken := [name for name, value in encoder.state_dict().items() if not value.isfinite().all()]:
+        raise InputError(
+            f"{weights}: found values that are no numbers in {len(broken)} tensors, {broken[0]} among them; expected "
+            "finite weights: the training that made it went wrong, take another"
+        )
     return encoder.eval(), info
 
 
@@ -168,6 +175,8 @@ def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format and each kind of damage raises another type
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, UnpicklingError):  # torch's words advise to run what is in the file
+            reason = "damaged, no file of PyTorch, or one with more than tensors in it"
         raise InputError(f"{path}: found no readable weights ({reason}), expected tensors only") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):

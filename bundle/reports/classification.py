@@ -118,16 +118,19 @@ def difference(
 def over_folds(folds: Sequence[str], scores: Callable[[np.ndarray], Sequence[float]]) -> dict[str, Any]:
     """A figure of each fold, its mean and its sample standard deviation (None of one fold), seeds averaged.
 
+    A fold without the figure (NaN), as one without a lesion, is left out of mean and standard deviation.
+
     Args:
         folds: of each item ``(N,)``.
         scores: which items of the N -> the figure of each seed.
     """
     names = sorted(set(folds))
     values = np.array([scores(np.array(folds) == name) for name in names])  # (folds, seeds)
+    known = values[~np.isnan(values).any(axis=1)]
     return {
         "per_fold": dict(zip(names, values.mean(axis=1).tolist(), strict=True)),
-        "mean": float(values.mean()),
-        "spread": float(values.std(axis=0, ddof=1).mean()) if len(names) > 1 else None,
+        "mean": float(known.mean()) if len(known) else float("nan"),
+        "spread": float(known.std(axis=0, ddof=1).mean()) if len(known) > 1 else None,
     }
 
 

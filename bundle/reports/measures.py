@@ -60,10 +60,16 @@ def measured(runs: Sequence[Predictions]) -> dict[str, Any]:
 
 
 def difference_of(first: Sequence[Predictions], second: Sequence[Predictions], name: str) -> Interval | None:
-    """The figure of ``first`` minus that of ``second`` over the same resamples of patients, seeds averaged."""
+    """The figure of ``first`` minus that of ``second`` over the same resamples of patients, seeds averaged.
+
+    Of the frames that have it in all runs: else an encoder that misses the hard lesions would gain in distance.
+    """
     tables = aligned([*first, *second])
-    means = patient_means(_values(tables, name), _patients(tables))
+    values = _values(tables, name)
+    means = patient_means(np.where(np.isnan(values).any(axis=0), np.nan, values), _patients(tables))
     sides = means[: len(first)], means[len(first) :]
+    if np.isnan(means).all():
+        return None
     return _interval(lambda counts: _scores(sides[0], counts) - _scores(sides[1], counts), means.shape[1])
 
 

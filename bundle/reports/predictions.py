@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Predictions:
         items: one a frame, with ``video_id``, ``patient_id``, ``frame`` and what the task adds.
         clips: one a clip, with ``label`` and ``probabilities``; of a classification only.
         folds: the fold in which each clip was tested, by video id.
+        simulated: whether any of the clips is.
         about: the rest of the file.
     """
 
@@ -39,12 +40,8 @@ class Predictions:
     items: list[dict[str, Any]]
     clips: list[dict[str, Any]]
     folds: dict[Hashable, str]
+    simulated: bool = False
     about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the clips are the phantom's."""
-        return self.data == "phantom"
 
 
 def read_predictions(path: str | os.PathLike[str], fold: str = "") -> Predictions:
@@ -72,6 +69,7 @@ def read_predictions(path: str | os.PathLike[str], fold: str = "") -> Prediction
         task=content["task"],
         protocol=content["protocol"],
         data=str(content.get("data", "")),
+        simulated=bool(content.get("simulated", content.get("data") == "phantom")),  # runs of before did not say
         class_names=list(content.get("class_names", [])),
         items=content["items"],
         clips=content.get("clips", []),
@@ -103,15 +101,12 @@ def pool_folds(runs: Mapping[str, Predictions]) -> Predictions:
                     f"clip {video} was tested in {tested[video]} and in {name}: folds share it, make others"
                 )
     everyone = list(runs.values())
-    return Predictions(
-        first.task,
-        first.protocol,
-        first.data,
-        first.class_names,
-        [item for run in everyone for item in run.items],
-        [clip for run in everyone for clip in run.clips],
-        {video: fold for run in everyone for video, fold in run.folds.items()},
-        first.about,
+    return replace(
+        first,
+        simulated=any(run.simulated for run in everyone),
+        items=[item for run in everyone for item in run.items],
+        clips=[clip for run in everyone for clip in run.clips],
+        folds={video: fold for run in everyone for video, fold in run.folds.items()},
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..keys import Keys
+from ..keys import LEGACY, Keys
 from ..metrics import Interval
 from .classification import LEVELS, classified, difference
 from .detection import POOLED, detected, detected_difference
@@ -18,7 +18,6 @@ from .measures import difference_of, figure_names, measured, split_baselines
 from .predictions import Predictions
 
 CLASSIFICATION, DETECTION = "classification", "detection"
-LEGACY = "legacy-uscl"
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def task_results(
         "task": first.task,
         "protocol": first.protocol,
         "data": first.data,
-        "simulated": first.simulated,
+        "simulated": any(run.simulated for entry in entries for run in entry.runs),
         "class_names": first.class_names,
         "tested": _tested(first),
         "main": list(main_figure(first.task, first.protocol)),
@@ -120,6 +119,11 @@ def main_figure(task: str, protocol: str) -> tuple[str, str]:
 def _tested(run: Predictions) -> dict[str, Any]:
     clips: dict[str, dict[str, Any]] = {item[Keys.VIDEO_ID]: item for item in run.items}
     labels = Counter(item[Keys.LABEL] for item in clips.values() if Keys.LABEL in item)
+    missing: dict[str, list[str]] = {}
+    for fold in sorted(set(run.folds.values())) if labels else ():
+        there = {item[Keys.LABEL] for video, item in clips.items() if run.folds[video] == fold}
+        if lacking := [name for k, name in enumerate(run.class_names) if labels[k] and k not in there]:
+            missing[fold] = lacking
     return {
         "frames": len(run.items),
         "clips": len(clips),
@@ -127,6 +131,7 @@ def _tested(run: Predictions) -> dict[str, Any]:
         "folds": len(set(run.folds.values())),
         "part": run.about.get("part", "testing"),
         "classes": {name: labels[k] for k, name in enumerate(run.class_names)} if labels else {},
+        "folds_without": missing,
     }
 
 

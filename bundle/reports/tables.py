@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..keys import LEGACY
 from ..metrics import markdown_rows
-from .results import CLASSIFICATION, DETECTION, LEGACY
+from .results import CLASSIFICATION, DETECTION
 
 Rows = list[list[str]]
 """Cells of a table, the first row its head."""
@@ -37,7 +38,7 @@ WORDS = {
 }
 """Figures in words; others by their name."""
 
-SIMULATED = "SIMULATED DATA: all clips are the phantom's. It says how the recipe behaves, nothing about patients."
+SIMULATED = "SIMULATED DATA. It says how the recipe behaves, nothing about patients."
 LEGACY_NOTE = (
     "PROTOCOL legacy-uscl: the epoch was chosen on the tested fold and frames are counted as if they were independent, "
     "as in the released evaluation of USCL. These figures are too high, and comparable only within that protocol."
@@ -65,6 +66,9 @@ def describe(results: Mapping[str, Any]) -> str:
     classes = ", ".join(f"{count} {name}" for name, count in tested["classes"].items())
     present = sum(count > 0 for count in tested["classes"].values())
     how = f"out of fold, {tested['folds']} folds" if tested["folds"] > 1 else f"the {tested['part']} part"
+    how += ", which also chose the epoch" if tested["part"] == "validation" else ""
+    for fold, lacking in tested["folds_without"].items():
+        how += f"; fold {fold} has no {', '.join(lacking)}"
     said = [
         f"{mark(results)}: {tested['clips']} clips{f' ({classes})' if classes else ''} of {tested['patients']} "
         f"patients, {tested['frames']} frames, {how}{f'; chance {1 / present:.2f}' if present else ''}."

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import made_folder, written_beside
+from ..keys import LEGACY
 from . import pictures, tables
 from .page import Picture, Section, write_page
-from .results import CLASSIFICATION, DETECTION, LEGACY, Entry
+from .results import CLASSIFICATION, DETECTION, Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,7 @@ from ..data.frame_cache import FrameCache
 from ..data.frame_times import known_times
 from ..data.splits import few_patients
 from ..errors import InputError
-from ..keys import UNLABELLED, Keys
+from ..keys import Keys
 from .bring_along import bring_points_along
 from .gaze import BlurWidth, Gaze
 from .square import known
@@ -49,11 +49,11 @@ class FixationRules:
 
     def __post_init__(self) -> None:
         for name, value, words in (
-            ("frames", self.frames, ("lasts", "began")),
-            ("outside", self.outside, ("leave_out", "refuse")),
+            ("fixation_frames", self.frames, ("lasts", "began")),
+            ("fixations_outside", self.outside, ("leave_out", "refuse")),
         ):
             if value not in words:
-                raise InputError(f"fixations, {name}: found {value!r}, expected {words[0]!r} or {words[1]!r}")
+                raise InputError(f"{name}: found {value!r}, expected {words[0]!r} or {words[1]!r}")
 
 
 def with_fixations(
@@ -77,8 +77,7 @@ def with_fixations(
         blur: how far a fixation reaches.
         rules: by default as described there.
         unknown_videos: see `read_fixations`.
-        patients, seed: of the training part those of so many patients, as in `few_patients`; where clips have no label
-            they count as a class of their own.
+        patients, seed: of the training part those of so many patients, see `few_patients`.
 
     Raises:
         InputError: as `read_fixations`; a row, which is named, does not fit its clip; a file is one of several of a
@@ -104,15 +103,8 @@ def with_fixations(
     if not training:
         raise InputError(f"{path}: none of {len(datalist.training)} training clips has a fixation; check its video_id")
     if patients is not None:
-        training = _of_few_patients(training, patients, seed, len(datalist.labels))
+        training = few_patients(training, patients, seed)
     return replace(datalist, training=training, validation=validation, testing=testing)
-
-
-def _of_few_patients(records: list[dict[str, Any]], patients: float, seed: int, other: int) -> list[dict[str, Any]]:
-    labels = [other if record[Keys.LABEL] == UNLABELLED else record[Keys.LABEL] for record in records]
-    labelled = [{**record, Keys.LABEL: label} for record, label in zip(records, labels, strict=True)]
-    chosen = {record[Keys.PATIENT_ID] for record in few_patients(labelled, patients, seed)}
-    return [record for record in records if record[Keys.PATIENT_ID] in chosen]
 
 
 def _check_one_file_a_video(path: Any, records: Sequence[dict[str, Any]], found: dict[str, list[Fixation]]) -> None:
@@ -204,7 +196,7 @@ class _Reading:
 
     def _leave_out(self, reason: str) -> None:
         if self.rules.outside == "refuse":
-            raise InputError(f"{reason}: correct it, or set outside to leave_out")
+            raise InputError(f"{reason}: correct it, or set fixations_outside to leave_out")
         self.outside.append(reason)
 
     def tell(self, count: int) -> None:

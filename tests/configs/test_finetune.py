@@ -115,7 +115,10 @@ def test_an_interrupted_run_resumes_exactly(workflow, refused, small, tmp_path):
         interrupted.run()
     assert isinstance(caught.value.__cause__ or caught.value, Interruption)
     assert not (Path(broken["output_dir"]) / "predictions.json").exists()
-    assert "made with trained" in refused("finetune.yaml", **broken, resume=True, labelled_patients=1)
+    for changed in ({"labelled_patients": 1}, {"clip_score": "max"}, {"class_weights": None}, {"frames_per_clip": 3}):
+        ((name, value),) = changed.items()
+        told = refused("finetune.yaml", **broken, resume=True, **changed)
+        assert f"{name} " in told.partition("made with")[2] and f", now it is {value}; resume" in told
     (Path(broken["output_dir"]) / "model.json").unlink()  # cut between the weights and their description
     workflow("finetune.yaml", **broken, resume=True).run()
     assert open_model(broken["output_dir"]).class_names == predictions_of(broken)["class_names"]
@@ -214,13 +217,21 @@ def test_bad_input_is_told_in_one_line(refused, small, tmp_path):
     )
     assert "fold 9: there is none, found 0, 1, 2, 3, 4" in told(fold=9)
     assert "no column 'plane'" in told(label_column="plane")
+    assert "class_names: found 5, expected a list" in told(class_names=5)
+    assert "where is 'heart', expected cells by column" in told(where="heart")
+    assert "labelled_patients: found 'all', expected a whole number" in told(labelled_patients="all")
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.pt")
     unfit = told(encoder_file=str(tmp_path / "other.pt"), architecture="resnet18")
     assert "other.pt: weights: found an unknown architecture, expected resnet18; 1.0% of the tensors match" in unfit
     assert "(loaded 1, missing 119 (bn1.bias, " in unfit
     assert "setting architecture" in told(encoder_file=str(tmp_path / "other.pt"))
     assert "tuned: found 'none'" in told(tuned="none")
-    assert "clip_score: found 'median'" in told(clip_score="median", max_epochs=1)
+    assert "clip_score: found 'median'" in told(clip_score="median")
+    assert "protocol: found 'uscl', but this recipe follows 'patient'" in told(protocol="uscl")
+    assert "protocol: found 'legacy-uscl', but this recipe follows 'patient'" in told(protocol="legacy-uscl")
+    flattering = refused(*LEGACY, **{**small, "fold": 1, "protocol": "patient"})
+    assert "protocol: found 'patient', but this recipe follows 'legacy-uscl'" in flattering
+    assert not Path(small["output_dir"]).exists(), "before anything is written"
     rows = list(csv.reader((Path(small["dataset_dir"]) / "labels.csv").open()))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "clips").symlink_to(Path(small["dataset_dir"]) / "clips")

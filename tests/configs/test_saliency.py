@@ -84,7 +84,7 @@ def test_without_validation_and_with_another_table(small, phantom, workflow, tmp
         ({"blur_pixels": 3}, "found mm 3.5, pixels 3, expected one of degrees, mm and pixels"),
         ({"blur_mm": None, "blur_degrees": 1}, "in degrees: found none, expected pixels_per_degree"),
         ({"fixations_file": "nowhere.csv"}, "nowhere.csv: cannot be read"),
-        ({"fixation_frames": "all"}, "fixations, frames: found 'all'"),
+        ({"fixation_frames": "all"}, "fixation_frames: found 'all'"),
     ],
 )
 def test_what_is_refused_before_anything_is_written(small, refused, tmp_path, given, says):

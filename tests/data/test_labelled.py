@@ -26,6 +26,7 @@ from bundle.data import (
     single_frames,
 )
 from bundle.errors import InputError
+from bundle.keys import UNLABELLED
 
 
 def records(n_patients: int = 20, classes: int = 2, folds: int | None = None) -> list[dict[str, Any]]:
@@ -68,6 +69,11 @@ def test_folds_that_cannot_be_used(caplog):
     assert "2 of 40 items have no fold" in caplog.text
 
 
+def test_one_fold_leaves_nothing_to_train_with():
+    with pytest.raises(InputError, match="fold 0: all items are in it, expected others to train with"):
+        fold_parts([{**record, "fold": 0} for record in records(6)], 0)
+
+
 def test_few_patients_of_each_class():
     made = records(18, 3)
     made[0]["label"] = 2  # patient p0 has two classes
@@ -83,7 +89,10 @@ def test_few_patients_of_each_class():
     assert before == {f"p{i}" for i in range(18)}
     assert len({record["patient_id"] for record in few_patients(records(20), 0.5)}) == 10
     assert few_patients(made, 1, seed=1) != few_patients(made, 1, seed=2)
-    for number in (0, -1, 1.5):
+    partly = [{**record, "label": UNLABELLED} if record["label"] == 2 else record for record in records(18, 3)]
+    for some, count in ((partly, 3), ([{**one, "label": UNLABELLED} for one in made], 1)):
+        assert len({record["patient_id"] for record in few_patients(some, 1)}) == count
+    for number in (0, -1, 1.5, "all", True):
         with pytest.raises(InputError, match="labelled_patients"):
             few_patients(made, number)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bundle.data.phantom.make as phantom_make
+from bundle.data import open_datalist
 from bundle.data.phantom import CLASSES, ensure_phantom, make_phantom
 from bundle.data.phantom.clip import ClipPlan, plan_scene, simulate
 from bundle.data.phantom.make import plan_phantom
@@ -66,6 +67,11 @@ def test_same_seed_same_bytes_for_any_number_of_processes(phantom: Path, tmp_pat
         tmp_path / "b", seed=3, patients_per_class=1, clips_per_patient=2, n_frames=FRAMES, processes=2
     )
     assert contents(again) == contents(phantom)
+
+
+def test_it_is_known_as_simulated_wherever_it_lies(phantom: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to(phantom)
+    assert open_datalist(tmp_path / "mine").simulated and open_datalist(tmp_path / "mine").name != "phantom"
 
 
 def test_a_clip_does_not_depend_on_the_number_of_frames_but_on_the_seed() -> None:

@@ -78,6 +78,8 @@ def test_where_and_columns_of_choice(tmp_path: Path) -> None:
         ("file,label\nx.mp4,a\n", {"patient_column": "who"}, "no column 'who'"),
         ("file,label\nx.mp4,a\n", {"where": {"probe": "c"}}, "no column 'probe'"),
         ("file,label\nx.mp4,a\n", {"where": {"label": "b"}}, "no rows where"),
+        ("file,label\nx.mp4,a\n", {"where": {"label": 2}}, "no rows where"),
+        ("file,label\nx.mp4,a\n", {"where": "a"}, "where is 'a', expected cells by column"),
         ("file,label\n", {}, "no rows"),
         ("", {}, "no column 'file' (found: none)"),
         ("file,label\nx.mp4,a\n./x.mp4,b\n", {}, "x.mp4 is in lines 2 and 3"),

@@ -26,7 +26,7 @@ from bundle.metrics import (
     summarise_frames,
 )
 from bundle.metrics.box_figures import ap_interval, best_box_iou
-from bundle.metrics.mask_figures import pixel_spacing
+from bundle.metrics.mask_figures import number_above_0, pixel_spacing
 from bundle.transforms import EvenFramesd, MaskAlongd, mask_preprocessing, preprocessing
 
 
@@ -153,6 +153,13 @@ def test_spacing_of_the_original_pixels() -> None:
     for cell in ("0", "-1", "small", "nan", "inf"):
         with pytest.raises(InputError, match="pixel_size_mm is"):
             pixel_spacing({"pixel_size_mm": cell, "video_id": "a"}, meta)
+
+
+def test_a_measured_circumference_is_a_number_or_blank() -> None:
+    assert number_above_0({"head_circumference_mm": "172.5"}, "head_circumference_mm") == 172.5
+    assert number_above_0({"head_circumference_mm": ""}, "head_circumference_mm") is None
+    with pytest.raises(InputError, match="a: head_circumference_mm is 'n/a'; expected a number of mm"):
+        number_above_0({"head_circumference_mm": "n/a", "video_id": "a"}, "head_circumference_mm")
 
 
 def test_a_patient_with_many_frames_counts_once() -> None:

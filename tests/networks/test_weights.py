@@ -125,8 +125,9 @@ def test_a_damaged_description_is_refused(tmp_path, encoder, damage):
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04\x95"])
 def test_a_damaged_file_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(InputError, match=name) as caught:
         load_encoder(tmp_path / name, architecture="resnet18")
+    assert "weights_only" not in str(caught.value), "torch's advice is to run what is in the file"
 
 
 def test_a_missing_file_or_architecture_is_refused(tmp_path, rgb):
@@ -142,6 +143,14 @@ class Harmful:
 
     def __reduce__(self):
         return (print, ("ran",))
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, encoder):
+    broken = {name: value.clone() for name, value in encoder.state_dict().items()}
+    broken["layer1.0.bn1.running_var"][3] = float("nan")
+    torch.save(broken, tmp_path / "broken.pt")
+    with pytest.raises(InputError, match="broken.pt: found values that are no numbers in 1 tensors, layer1.0.bn1.runn"):
+        load_encoder(tmp_path / "broken.pt", architecture=encoder.name, in_channels=encoder.in_channels)
 
 
 def test_pickled_code_is_not_run(tmp_path, capsys):

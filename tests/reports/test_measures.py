@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.reports import Entry, task_results, with_baselines
+from bundle.reports import Entry, pool_folds, task_results, with_baselines
 from bundle.reports.measures import difference_of, figure_names, measured
 
 
@@ -52,6 +52,32 @@ def test_differences_are_paired(measures):
         item["dice"] += 0.05
     gain = difference_of([other], [run], "dice")
     assert (gain.value, gain.low, gain.high) == pytest.approx((0.05, 0.05, 0.05))
+
+
+def test_a_difference_is_of_the_frames_that_both_have(measures):
+    run, other = measures(0), measures(0)
+    known = [item for item in other.items if item["hd95_mm"] is not None]
+    for item in known:
+        item["hd95_mm"] += 1.0
+    for item in known[: len(known) // 2]:  # missing half of the lesions is no gain
+        item["hd95_mm"] = None
+    lost = difference_of([other], [run], "hd95_mm")
+    assert (lost.value, lost.low, lost.high) == pytest.approx((1, 1, 1))
+    for item in known:
+        item["hd95_mm"] = None
+    assert difference_of([other], [run], "hd95_mm") is None
+
+
+def test_a_fold_without_the_figure_is_left_out_over_folds(measures):
+    folds = [measures(0, fold="0", patients=range(4)), measures(0, fold="1", patients=range(4, 8))]
+    empty = measures(0, fold="2", patients=range(8, 10))
+    for item in empty.items:
+        item["hd95_mm"] = None
+    two, three = (
+        measured([pool_folds({run.folds[run.items[0]["video_id"]]: run for run in runs})])["hd95_mm"]["over_folds"]
+        for runs in (folds, [*folds, empty])
+    )
+    assert (three["mean"], three["spread"]) == (two["mean"], two["spread"]) and np.isnan(three["per_fold"]["2"])
 
 
 def test_baselines_become_entries_of_their_own(measures):

@@ -13,11 +13,14 @@ from bundle.reports.predictions import aligned
 def test_a_file_is_read_with_its_fold(tmp_path, made):
     run = made()
     path = tmp_path / "predictions.json"
-    content = {"task": run.task, "protocol": run.protocol, "data": "phantom", "class_names": run.class_names}
+    content = {"task": run.task, "protocol": run.protocol, "data": "mine", "simulated": True, "class_names": []}
     path.write_text(json.dumps({**content, "part": "testing", "items": run.items, "clips": run.clips}))
     read = read_predictions(path, "3")
     assert read.items == run.items and read.clips == run.clips and set(read.folds.values()) == {"3"}
     assert read.simulated and not run.simulated and read.about["part"] == "testing"
+    for data in ("phantom", "mine"):  # as runs wrote it that did not say
+        path.write_text(json.dumps({"task": "t", "protocol": "patient", "data": data, "items": []}))
+        assert read_predictions(path).simulated == (data == "phantom")
 
 
 @pytest.mark.parametrize(

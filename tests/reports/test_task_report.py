@@ -11,9 +11,9 @@ import torch
 
 from bundle.errors import InputError
 from bundle.networks import Encoder, FrameClassifier
-from bundle.reports import Entry, task_results
+from bundle.reports import Entry, pool_folds, task_results
 from bundle.reports.examples import choose_examples, examples_figure, grad_cam
-from bundle.reports.tables import difference_rows, summary_rows
+from bundle.reports.tables import describe, difference_rows, summary_rows
 from bundle.reports.task_report import TaskReport
 
 
@@ -87,8 +87,20 @@ def test_the_table_says_what_the_results_hold(made):
         task_results(entries(made), "Lung", [], [("moco", "random")])
 
 
+def test_what_the_tested_part_lacks_is_said(made):
+    parts = {"0": made(fold="0", patients=range(6)), "1": made(fold="1", patients=[6, 7, 9, 10])}
+    whole = pool_folds(parts)
+    assert "out of fold, 2 folds; fold 1 has no regular; chance" in describe(
+        task_results([Entry("random", [0], [whole])], "Lung")
+    )
+    run = made(about={"part": "validation"})
+    assert "the validation part, which also chose the epoch" in describe(
+        task_results([Entry("random", [0], [run])], "Lung")
+    )
+
+
 def test_protocol_and_simulation_stand_everywhere(tmp_path, made):
-    rows = entries(made, protocol="legacy-uscl", data="phantom")[2:]
+    rows = entries(made, protocol="legacy-uscl", data="phantom", simulated=True)[2:]
     results = task_results(rows, "Lung", ["random"])
     assert results["main"] == ["frame", "accuracy"]
     TaskReport(tmp_path, results, rows).write()

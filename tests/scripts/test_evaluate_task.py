@@ -154,10 +154,13 @@ def test_an_encoder_a_seed_and_some_of_the_encoders(evaluate, steps, tmp_path):
 
 
 def test_the_protocol_is_that_of_the_recipe(evaluate, steps, tmp_path):
+    recipe = ["configs/finetune.yaml", "configs/legacy_uscl.yaml"]
+    for changes in ({"config": recipe}, {"protocol": "legacy-uscl"}):
+        with pytest.raises(InputError, match="protocol is '.*', that of the recipe '.*'"):
+            evaluate(plan_of(tmp_path, **changes))
+    assert not steps.done
     steps.protocol = "legacy-uscl"
-    with pytest.raises(InputError, match="ran with protocol 'legacy-uscl', the plan says 'patient'"):
-        evaluate(plan_of(tmp_path))
-    output = evaluate(plan_of(tmp_path, protocol="legacy-uscl"))
+    output = evaluate(plan_of(tmp_path, config=recipe, protocol="legacy-uscl"))
     assert (output / "legacy-uscl_results.json").exists() and not (output / "results.json").exists()
 
 
@@ -174,27 +177,39 @@ def test_the_protocol_is_that_of_the_recipe(evaluate, steps, tmp_path):
         ({"folds": 5}, "folds is 5"),
         ({"seeds": 3}, "seeds is 3"),
         ({"protocol": "uscl"}, "protocol is 'uscl'"),
-        ({"compare": [["joint", "moco"]]}, "'moco' was not run"),
+        ({"compare": [["joint", "moco"]]}, r"compare is \[\['joint', 'moco'\]\]: expected a list of pairs of"),
+        ({"compare": [["joint"]]}, "compare is .*: expected a list of pairs"),
+        ({"compare": 5}, "compare is 5: expected a list of pairs"),
+        ({"baselines": "random"}, "baselines is 'random': expected a list of some of"),
+        ({"baselines": ["rnd"]}, r"baselines is \['rnd'\]"),
+        ({"overrides": ["max_epochs"]}, "overrides is .*: expected settings of the recipe by name"),
+        ({"overrides": {"max_epoch": 3}}, "the recipe has no setting 'max_epoch'"),
+        ({"overrides": {"tran::trainer::max_epochs": 3}}, "the recipe has no setting 'tran::trainer::max_epochs'"),
+        ({"overrides": {"seed": 3}}, "overrides: 'seed' is set by seeds"),
+        ({"overrides": {"protocol": "patient"}}, "overrides: 'protocol' is set by protocol"),
+        ({"labelled_patients": ["few"]}, "labelled_patients is .*: expected a list of whole numbers, shares"),
+        ({"labelled_patients": [1.5]}, "labelled_patients is"),
+        ({"seeds": [-1]}, "seeds is .*: expected a list of whole numbers from 0"),
+        ({"encoders": {1: None}}, "encoders: 1 is no name"),
     ],
 )
-def test_bad_plans_are_told_in_one_line(evaluate, steps, tmp_path, changes, told):
+def test_bad_plans_are_told_in_one_line_and_nothing_is_run(evaluate, steps, tmp_path, changes, told):
     with pytest.raises(InputError, match=told):
         evaluate(plan_of(tmp_path, **changes))
+    assert not steps.done
+
+
+def test_no_runs_at_a_time_are_refused(evaluate, steps, tmp_path):
+    with pytest.raises(InputError, match="--jobs: found 0, expected 1 or more"):
+        evaluate(plan_of(tmp_path), "--jobs", "0")
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
-def test_the_plans_are_whole(path, monkeypatch):
-    import evaluate_task
+def test_the_plans_are_whole(path):
+    from task_plan import read_task_plan
 
-    monkeypatch.setattr(sys, "argv", ["evaluate_task.py", str(path), "--output-dir", "out"])
-    plan = evaluate_task._read_plan(path, evaluate_task._parse())
-    configs = evaluate_task.recipes(plan["config"], str(path))
-    recipe = {}
-    for config in configs:
-        recipe.update(yaml.safe_load((ROOT / config).read_text()))
-    unknown = {name for name in plan["overrides"] if "::" not in name} - set(recipe)
-    assert not unknown and plan["encoders"]["random"] is None
-    assert plan["protocol"] == recipe["protocol"]
+    plan, _ = read_task_plan(path, {"data": "data", "encoders": "runs"})
+    assert plan["encoders"]["random"] is None and plan["baselines"] == ["random"]
 
 
 def test_a_tiny_task_for_real(evaluate, tmp_path, capsys, monkeypatch):

@@ -78,6 +78,7 @@ def _make_clip(plan: ClipPlan, folder: Path) -> tuple[dict[str, object], list[Fi
         "depth_cm": device.depth,
         "mask": mask,
         "fixations": "fixations.csv",
+        "simulated": "yes",
     }
     return row, clip.fixations
 
