@@ -59,12 +59,13 @@ def open_encoder(
     file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
     encoder, info = load_encoder(file, architecture=architecture, in_channels=in_channels, min_matched=min_matched)
     normalisation = info.get("normalisation", {"mean": _MEAN, "std": _STD})
-    mean, std = (_for_channels(normalisation[key], encoder.in_channels) for key in ("mean", "std"))
+    mean, std = (for_channels(normalisation[key], encoder.in_channels) for key in ("mean", "std"))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Pretrained(encoder, mean, std, file, info.get("trained", {}), digest)
 
 
-def _for_channels(values: float | Sequence[float], channels: int) -> Number:
+def for_channels(values: float | Sequence[float], channels: int) -> Number:
+    """A normalisation for another number of channels: their mean where each has its own."""
     if not isinstance(values, Sequence):
         return values
     return list(values) if len(values) == channels else sum(values) / len(values)

@@ -38,7 +38,8 @@ class LoadReport:
         return ", ".join(parts)
 
 
-def _counts(key: str) -> bool:
+def counts(key: str) -> bool:
+    """Whether a tensor counts when a file is compared with a network: batch counters do not."""
     return not key.endswith(_COUNTER)
 
 
@@ -54,7 +55,7 @@ def unwrapped(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return plain
 
 
-def _to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
+def to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """A first convolution (O, I, k, k) for grey instead of RGB input or the other way round; else as it is."""
     found = weight.shape[1]
     if (found, channels) == (3, 1):
@@ -65,18 +66,18 @@ def _to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 @lru_cache
-def _layout(name: str) -> dict[str, tuple[int, ...]]:
+def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of an encoder's tensors."""
     with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in Encoder(name).state_dict().items() if _counts(key)}
+        return {key: tuple(value.shape) for key, value in Encoder(name).state_dict().items() if counts(key)}
 
 
 def _looks_like(state_dict: Mapping[str, torch.Tensor]) -> str:
     """Which of our encoders has these tensors, in words for an error."""
-    shapes = {key: tuple(value.shape) for key, value in state_dict.items() if _counts(key)}
+    shapes = {key: tuple(value.shape) for key, value in state_dict.items() if counts(key)}
     shapes = {key: shape for key, shape in shapes.items() if not key.startswith(_HEADS)}
     for name in ENCODERS:
-        layout = _layout(name)
+        layout = shapes_of(name)
         first = next(key for key, shape in layout.items() if len(shape) == 4)  # for any number of channels
         if shapes.keys() == layout.keys() and all(shapes[key] == layout[key] for key in layout if key != first):
             return name
@@ -107,14 +108,14 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, torch.Tensor], *, m
     own = module.state_dict()
     first = next((key for key, value in own.items() if value.ndim == 4), "")
     if first in found and found[first].ndim == 4:
-        found[first] = _to_channels(found[first], own[first].shape[1])
+        found[first] = to_channels(found[first], own[first].shape[1])
     report = LoadReport(
         loaded=sorted(key for key in own if key in found and own[key].shape == found[key].shape),
         missing=sorted(key for key in own if key not in found),
         unexpected=sorted(key for key in found if key not in own),
         mismatched=sorted(key for key in own if key in found and own[key].shape != found[key].shape),
     )
-    matched = _share_matched(report)
+    matched = share_matched(report)
     if matched < min_matched or not report.loaded:
         inside = getattr(module, "encoder", None)
         expected = module.name if isinstance(module, Encoder) else type(module).__name__
@@ -136,9 +137,11 @@ def _of_encoder(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return inside or state_dict
 
 
-def _share_matched(report: LoadReport) -> float:
+def share_matched(report: LoadReport) -> float:
+    """The share that `load_weights` compares with ``min_matched``."""
+
     def count(keys: list[str]) -> int:
-        return sum(map(_counts, keys))
+        return sum(map(counts, keys))
 
     loaded, mismatched = count(report.loaded), count(report.mismatched)
     unexpected = count([key for key in report.unexpected if not key.startswith(_HEADS)])

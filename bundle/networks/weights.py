@@ -107,25 +107,18 @@ def load_encoder(
         InputError: for a missing or damaged file, a description that does not belong to it, another architecture, or
             weights that are not finite.
     """
-    path = Path(path)
-    weights = path / FILE_NAME if path.is_dir() else path
-    if not weights.is_file():
-        raise InputError(f"{weights}: found no such file, expected encoder weights; export an encoder there first")
-    description = weights.with_suffix(".json")
-    if weights.suffix == ".safetensors" and description.is_file():
-        info = _read_description(description, weights)
-        if architecture not in (None, info["architecture"]):
-            raise InputError(f"{weights}: found {info['architecture']}, expected {architecture}; choose the other one")
-    elif architecture is None:
+    weights, info = described(path)
+    if info and architecture not in (None, info["architecture"]):
+        raise InputError(f"{weights}: found {info['architecture']}, expected {architecture}; choose the other one")
+    if not info and architecture is None:
         raise InputError(
-            f"{weights}: found no {description.name} beside it that says which network this is, expected one or the "
+            f"{weights}: found no {weights.stem}.json beside it that says which network this is, expected one or the "
             f"setting architecture (one of {', '.join(ENCODERS)}); put the file there or give the setting"
         )
-    else:
-        info = {"architecture": architecture}
-    state_dict = unwrapped(_read_state_dict(weights))
+    info = info or {"architecture": architecture}
+    state_dict = unwrapped(read_state_dict(weights))
     info["in_channels"] = in_channels or info.get("in_channels") or _channels_of(state_dict)
-    make = _empty if min_matched >= 1 else Encoder
+    make = empty_encoder if min_matched >= 1 else Encoder
     encoder = make(info["architecture"], info["in_channels"])
     info["feature_dim"] = encoder.feature_dim
     try:
@@ -140,7 +133,22 @@ def load_encoder(
     return encoder.eval(), info
 
 
-def _empty(architecture: str, in_channels: int) -> Encoder:
+def described(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
+    """The file of weights that is meant by a file or folder, and what lies beside it about it (`save_encoder`), if any.
+
+    Raises:
+        InputError: see `load_encoder`.
+    """
+    path = Path(path)
+    weights = path / FILE_NAME if path.is_dir() else path
+    if not weights.is_file():
+        raise InputError(f"{weights}: found no such file, expected encoder weights; export an encoder there first")
+    description = weights.with_suffix(".json")
+    known = weights.suffix == ".safetensors" and description.is_file()
+    return weights, _read_description(description, weights) if known else {}
+
+
+def empty_encoder(architecture: str, in_channels: int) -> Encoder:
     """An encoder whose weights are still to come: no time and no random numbers are spent on drawing them."""
     with torch.device("meta"):
         encoder = Encoder(architecture, in_channels)
@@ -165,7 +173,12 @@ def _read_description(description: Path, weights: Path) -> dict[str, Any]:
     return info
 
 
-def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a ``.safetensors`` file or of a state dict (``.pt``, ``.pth``); no code in it is run.
+
+    Raises:
+        InputError: for a damaged file or one that holds other things than tensors.
+    """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -184,6 +197,28 @@ def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
         raise InputError(f"{path}: found no state dict, expected tensors by name; save module.state_dict()")
     return loaded
+
+
+def save_state_dict(tensors: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> Path:
+    """Write tensors by name, as safetensors or for ``torch.load``, by the ending of the name.
+
+    Written under another name and then renamed. A file that lies there already is replaced.
+
+    Raises:
+        InputError: for another ending, or a file that cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise InputError(f"{path}: found the ending {path.suffix!r}, expected .safetensors, .pt or .pth; choose one")
+    made_folder(path.parent)
+    with written_beside(path) as beside:
+        if path.suffix == ".safetensors":
+            save_file(dict(tensors), beside, metadata={"format": "pt"})
+        else:
+            torch.save(dict(tensors), beside)
+    return path
 
 
 def _channels_of(state_dict: Mapping[str, torch.Tensor]) -> int:
