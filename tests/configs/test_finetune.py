@@ -117,7 +117,7 @@ def test_an_interrupted_run_resumes_exactly(workflow, refused, small, tmp_path):
     assert not (Path(broken["output_dir"]) / "predictions.json").exists()
     for changed in ({"labelled_patients": 1}, {"clip_score": "max"}, {"class_weights": None}, {"frames_per_clip": 3}):
         ((name, value),) = changed.items()
-        told = refused("finetune.yaml", **broken, resume=True, **changed)
+        told = refused("finetune.yaml", **{**broken, **changed}, resume=True)
         assert f"{name} " in told.partition("made with")[2] and f", now it is {value}; resume" in told
     (Path(broken["output_dir"]) / "model.json").unlink()  # cut between the weights and their description
     workflow("finetune.yaml", **broken, resume=True).run()
