@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 
@@ -47,7 +48,8 @@ def main(rank: int, world: int, store: str, job_file: str, result: str) -> None:
     except InputError as error:
         out["unequal"] = str(error)
     torch.save(out, result)
-    distributed.destroy_process_group()
+    sys.stderr.flush()
+    os._exit(0)  # taking gloo and DDP down in order hangs now and then, and is not what is tested
 
 
 if __name__ == "__main__":
