@@ -70,6 +70,9 @@ class Keys:
 UNLABELLED = -1
 """Class index of an item without a label."""
 
+PARTS = ("training", "validation", "testing")
+"""The parts of a datalist, in their usual order."""
+
 GALLERY, QUERY = "gallery", "query"
 """The parts of a probe: clips that are the reference, clips that are judged."""
 

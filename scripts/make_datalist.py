@@ -19,11 +19,10 @@ from bundle.data import (
     split_parts,
     write_datalist,
 )
-from bundle.data.datalist import PARTS
 from bundle.data.prefixes import records_by_prefix
 from bundle.data.presets import PRESETS, Preset, find_preset
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.keys import Keys
+from bundle.keys import PARTS, Keys
 
 NO_PRESET = Preset("", "", "")
 

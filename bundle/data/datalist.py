@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import cannot_write, made_folder, written_beside
-from ..keys import UNLABELLED, Keys
+from ..keys import PARTS, UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
 from .folds import fold_parts
@@ -23,7 +23,6 @@ from .splits import split_parts
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("training", "validation", "testing")
 _PHANTOM = "phantom"  # its folder; a phantom that was made before it had the column is known by it
 
 

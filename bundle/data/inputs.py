@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from ..errors import InputError
-from ..keys import Keys
-from .datalist import PARTS, load_datalist
+from ..keys import PARTS, Keys
+from .datalist import load_datalist
 from .folders import records_from_folder
 from .records import Record, make_record, records_from_table
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..keys import Keys
-
-_PARTS = ("training", "validation", "testing")
+from ..keys import PARTS, Keys
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,6 @@ def with_classes(content: Mapping[str, Any], classes: str | Sequence[str]) -> di
             {**record, Keys.LABEL: chosen.name_of(record[Keys.LABEL])} if record.get(Keys.LABEL) else record
             for record in content.get(part) or []
         ]
-        for part in _PARTS
+        for part in PARTS
     }
     return {**content, "labels": list(chosen.classes), **renamed}

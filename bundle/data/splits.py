@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..keys import UNLABELLED, Keys
+from ..keys import PARTS, UNLABELLED, Keys
 from .records import Record
 
 MIN_PATIENTS_FOR_VALIDATION = 10
@@ -141,8 +141,7 @@ def _patients_of_each_class(records: Sequence[Record], number: Callable[[int], i
 
 def _usual_order(part: str) -> tuple[int, str]:
     """Training, validation, testing, then others by name."""
-    usual = ("training", "validation", "testing")
-    return (usual.index(part) if part in usual else len(usual), part)
+    return (PARTS.index(part) if part in PARTS else len(PARTS), part)
 
 
 def _default_fractions(records: Sequence[Record]) -> dict[str, float]:
