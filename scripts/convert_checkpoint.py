@@ -7,7 +7,6 @@ Without --to it only says what the file is and what fits. Nothing is written unl
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from bundle.data.fingerprints import clips_beside
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import written_beside
+from bundle.files import sha256_of, written_beside
 from bundle.networks.conversion import Checkpoint, carried, converted, read_checkpoint
 from bundle.networks.encoder import ENCODERS
 from bundle.networks.layouts import LAYOUTS
@@ -142,7 +141,7 @@ def _one_or_all(values: Sequence[float], channels: int) -> float | list[float]:
 
 
 def _origin(weights: Path, checkpoint: Checkpoint) -> dict[str, str]:
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = sha256_of(weights)
     return {"file": weights.name, "layout": checkpoint.layout, "sha256": digest}
 
 

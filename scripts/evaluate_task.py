@@ -10,7 +10,6 @@ pictures.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 import sys
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from task_plan import ALL, read_task_plan, recipe_of
 
 from bundle.data import by_fold
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import made_folder
+from bundle.files import made_folder, sha256_of
 from bundle.keys import Keys
 from bundle.networks.weights import FILE_NAME
 from bundle.reports import Entry, pool_folds, read_predictions, task_results, with_baselines
@@ -76,7 +75,7 @@ def _cells(plan: dict[str, Any], configs: list[str], output: Path, args: argpars
             for place, seed in enumerate(plan["seeds"]):
                 file = _encoder_file(files, place, seed, f"{args.plan}: encoders {encoder!r}")
                 if file is not None and file not in digests:
-                    digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+                    digests[file] = sha256_of(file)
                 for fold in folds:
                     words = [encoder, f"{amount}_patients" if amount != ALL else "", f"fold{fold}", f"seed{seed}"]
                     words = [word for word in words if word and word != "foldNone"]

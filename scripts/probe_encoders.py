@@ -40,7 +40,7 @@ from bundle.data import (
 )
 from bundle.data.leakage import LEAKAGE_FILES
 from bundle.errors import InputError, show_input_errors_plainly
-from bundle.files import made_folder, written_beside
+from bundle.files import made_folder, sha256_of, written_beside
 from bundle.inferers import embed_clips, probe_features, probe_records
 from bundle.keys import GALLERY, QUERY, Keys
 from bundle.metrics import ProbeResult, markdown_table, summarise
@@ -146,7 +146,7 @@ def _trained_job(text: str) -> tuple[Job, bool]:
     if not isinstance(size, int) or "normalisation" not in info:
         raise InputError(f"{file}: says no square image size and normalisation; export it with save_encoder")
     name = name or (file.resolve().parent.name if file.stem == "encoder" else file.stem)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256_of(file)
     trained = info.get("trained")
     clips = read_training_clips(file, trained or {})
     return Job(name, str(file), digest, size, info["normalisation"], trained, clips=clips), bool(equals)

@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..files import replacing
+from ..files import replacing, sha256_of
 
 _SETTLED_NS = 2 * 10**9
-_CHUNK = 1 << 20
 
 
 class ContentDigests:
@@ -61,7 +60,7 @@ class ContentDigests:
         known = self._all_known().get(signature)
         if known is not None:
             return known
-        digests = [_sha256_of_file(file) for file in files]
+        digests = [sha256_of(file) for file in files]
         if len(files) == 1 and not Path(path).is_dir():
             digest = digests[0]
         else:
@@ -111,14 +110,6 @@ def _files_of(path: Path) -> list[Path]:
         data = path.parent / os.fsdecode(named.group(1)) if named else path
         return [path, data] if data.is_file() and data != path else [path]
     return [path]
-
-
-def _sha256_of_file(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()
 
 
 def describe_transform(value: Any) -> Any:

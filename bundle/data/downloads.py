@@ -129,9 +129,7 @@ def digest(path: Path, kind: str = "sha256") -> str:
     else:
         summed = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as content:
-        while chunk := content.read(_CHUNK):
-            summed.update(chunk)
-    return summed.hexdigest()
+        return hashlib.file_digest(content, lambda: summed).hexdigest()
 
 
 def open_url(url: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..files import written_beside
+from ..files import sha256_of, written_beside
 from ..keys import Keys
 from .frame_cache import FrameCache
 from .near_duplicates import HASH_VERSION, ClipHashes
@@ -72,7 +71,7 @@ def write_fingerprints(path: str | os.PathLike[str], clips: Sequence[Fingerprint
     }
     with written_beside(path) as beside:
         np.savez_compressed(beside, **columns)  # type: ignore[arg-type]
-        digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+        digest = sha256_of(beside)
     return digest
 
 
@@ -116,7 +115,7 @@ def read_training_clips(encoder: str | os.PathLike[str], trained: Mapping[str, A
     path = clips_beside(encoder)
     if not path.is_file():
         return None
-    if trained.get("clips_sha256") != hashlib.sha256(path.read_bytes()).hexdigest():
+    if trained.get("clips_sha256") != sha256_of(path):
         raise InputError(f"{path}: tells of other clips than {Path(encoder).name} was trained on; copy both again")
     return read_fingerprints(path)
 

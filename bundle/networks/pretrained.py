@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import sha256_of
 from .encoder import Encoder
 from .weights import FILE_NAME, load_encoder
 
@@ -60,7 +60,7 @@ def open_encoder(
     encoder, info = load_encoder(file, architecture=architecture, in_channels=in_channels, min_matched=min_matched)
     normalisation = info.get("normalisation", {"mean": _MEAN, "std": _STD})
     mean, std = (for_channels(normalisation[key], encoder.in_channels) for key in ("mean", "std"))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256_of(file)
     return Pretrained(encoder, mean, std, file, info.get("trained", {}), digest)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,18 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import InputError
-from ..files import written_beside
+from ..files import sha256_of, written_beside
 from .classifier import FrameClassifier
 from .detection import DetectionNet
 from .encoder import Encoder
 from .pretrained import Number
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
-from .weights import FILE_NAME, load_encoder
+from .weights import FILE_NAME, load_encoder, read_state_dict
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "model.pt", "model.json"
 """The two files of a trained network in the folder of its run."""
@@ -95,7 +93,7 @@ def write_description(folder: str | os.PathLike[str], description: Mapping[str, 
             ``image_size``, ``normalisation`` (``mean``, ``std``), ``network`` (what its class is called with beside the
             encoder), ``settings``; further entries stay as they are.
     """
-    digest = hashlib.sha256((Path(folder) / WEIGHTS_FILE).read_bytes()).hexdigest()
+    digest = sha256_of(Path(folder) / WEIGHTS_FILE)
     text = json.dumps({**description, "sha256": digest}, indent=1, allow_nan=False)
     with written_beside(Path(folder) / DESCRIPTION_FILE) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
@@ -143,7 +141,7 @@ def _open_described(folder: Path) -> TrainedModel:
     description, weights = folder / DESCRIPTION_FILE, folder / WEIGHTS_FILE
     try:
         said = json.loads(description.read_text(encoding="utf-8"))
-        data = weights.read_bytes()
+        digest = sha256_of(weights)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{description}: it or {weights.name} beside it cannot be read ({error}); copy both anew"
@@ -152,7 +150,6 @@ def _open_described(folder: Path) -> TrainedModel:
     if bad or said["task"] not in NETWORKS or set(said["normalisation"]) != {"mean", "std"}:
         wrong = ", ".join(bad) or f"task {said['task']!r} with normalisation {said['normalisation']}"
         raise InputError(f"{description}: found no usable {wrong}; expected what a fine-tuning run wrote")
-    digest = hashlib.sha256(data).hexdigest()
     if said["sha256"] != digest:
         raise InputError(f"{description}: describes other weights than {weights.name} (SHA-256 differs); copy both")
     network = _network_of(said, description)
@@ -179,10 +176,7 @@ def _network_of(said: Mapping[str, Any], description: Path) -> nn.Module:
 
 
 def _load(network: nn.Module, weights: Path, description: Path) -> None:
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # each kind of damage raises another type
-        raise InputError(f"{weights}: found no readable weights ({error}); copy it anew") from error
+    state = read_state_dict(weights)
     own = network.state_dict()
     for name in [*own, *state]:
         found, expected = ("nothing" if name not in tensors else tuple(tensors[name].shape) for tensors in (state, own))
@@ -210,5 +204,5 @@ def _open_encoder(path: Path) -> TrainedModel:
         mean=info["normalisation"]["mean"],
         std=info["normalisation"]["std"],
         file=weights,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        sha256=sha256_of(weights),
     )

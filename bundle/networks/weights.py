@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..files import made_folder, written_beside
+from ..files import made_folder, sha256_of, written_beside
 from .encoder import ENCODERS, Encoder
 from .state_dict import load_weights, unwrapped
 
@@ -168,7 +168,7 @@ def _read_description(description: Path, weights: Path) -> dict[str, Any]:
     if bad:
         raise InputError(f"{description}: found no usable {', '.join(bad)}, expected an encoder's description")
     _check_normalisation(info["normalisation"], info["in_channels"], str(description))
-    if info.get("sha256") not in (None, hashlib.sha256(weights.read_bytes()).hexdigest()):
+    if info.get("sha256") not in (None, sha256_of(weights)):
         raise InputError(f"{description}: describes other weights than {weights.name} (SHA-256 differs); copy both")
     return info
 

@@ -26,8 +26,8 @@ def clip(path: Path, seed: int = 0) -> None:
 
 def test_bytes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    sha256_of_file = bundle.data.digests._sha256_of_file
-    monkeypatch.setattr(bundle.data.digests, "_sha256_of_file", lambda path: read.append(path) or sha256_of_file(path))
+    sha256_of_file = bundle.data.digests.sha256_of
+    monkeypatch.setattr(bundle.data.digests, "sha256_of", lambda path: read.append(path) or sha256_of_file(path))
     monkeypatch.setattr(bundle.data.digests, "_SETTLED_NS", -(10**12))  # every file counts as settled
     clip(tmp_path / "a")
     digests = ContentDigests(tmp_path / "digests.json")
