@@ -15,7 +15,7 @@ import torch
 
 from ..errors import InputError
 from .sector_outline import fill_outline
-from .square import known, resample_square
+from .square import known, move_points, resample_square
 
 
 def bring_along(
@@ -72,11 +72,7 @@ def bring_points_along(points: torch.Tensor | np.ndarray, meta: Mapping[str, Any
     Raises:
         InputError: meta lacks an entry, or neither points nor boxes.
     """
-    values = torch.as_tensor(points).detach().cpu()
-    if values.ndim == 0 or values.shape[-1] not in (2, 4):
-        raise InputError(f"points: found shape {tuple(values.shape)}; expected (..., 2) xy or (..., 4) xyxy")
     x0, y0 = known(meta, "sector_box")[:2]
     left, top = known(meta, "resize_padding")[:2]
-    moved = values.double().unflatten(-1, (-1, 2)) + torch.tensor([left - x0, top - y0], dtype=torch.float64)
-    along = moved * float(known(meta, "resize_scale"))
-    return along.flatten(-2).to(values.dtype if values.is_floating_point() else torch.float32)
+    shift = torch.tensor([left - x0, top - y0], dtype=torch.float64)
+    return move_points(points, lambda pairs: (pairs + shift) * float(known(meta, "resize_scale")))

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
@@ -24,6 +25,23 @@ def known(meta: Mapping[str, Any], key: str) -> Any:
             "ResizeFrames leave; preprocess the clip again"
         )
     return meta[key]
+
+
+def move_points(points: torch.Tensor | np.ndarray, move: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Points ``(..., 2)`` xy, or boxes ``(..., 4)`` as pairs of points, moved; float, on the CPU.
+
+    Args:
+        points: as above.
+        move: from pairs ``(..., N, 2)``, float64, to such.
+
+    Raises:
+        InputError: neither points nor boxes.
+    """
+    values = torch.as_tensor(points).detach().cpu()
+    if values.ndim == 0 or values.shape[-1] not in (2, 4):
+        raise InputError(f"points: found shape {tuple(values.shape)}; expected (..., 2) xy or (..., 4) xyxy")
+    moved = move(values.double().unflatten(-1, (-1, 2)))
+    return moved.flatten(-2).to(values.dtype if values.is_floating_point() else torch.float32)
 
 
 def resample_square(frame: torch.Tensor, side: int, nearest: bool) -> torch.Tensor:
