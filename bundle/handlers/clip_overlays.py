@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from ..data.frame_times import ASSUMED_FRAME_RATE, known_times
 from ..files import written_beside
 from ..keys import Keys
-from ..metrics.classification import softmax
 from ..networks.trained_model import TrainedModel
 from ..transforms.frames import even_indices
 from ..transforms.sector_outline import fill_outline
@@ -107,7 +107,7 @@ class ClipOverlays(ClipWriter):
 
     def classes(self, grey: np.ndarray, predicted: Any) -> tuple[np.ndarray, str]:
         """The frame, and its most probable class in words."""
-        scores = softmax(predicted.double().cpu().numpy()[None, : len(self.class_names)])[0]
+        scores = softmax(predicted.double().cpu().numpy()[: len(self.class_names)])
         best = int(scores.argmax())
         return _rgb(grey), f": {self.class_names[best]} {scores[best]:.2f}"
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from ..files import made_folder, written_beside
 from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
-from ..metrics.classification import clip_probabilities, softmax
+from ..metrics.classification import clip_probabilities
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk, ClipWriter
 
@@ -102,7 +103,7 @@ class ClassResults(ClipResults):
     def of_frame(self, predicted: Any, meta: Mapping[str, Any]) -> Row:
         logits = predicted.double().cpu().numpy()
         self.logits.append(logits)
-        return self._told(softmax(logits[None, : len(self.class_names)])[0])
+        return self._told(softmax(logits[: len(self.class_names)]))
 
     def of_clip(self, rows: Sequence[Row]) -> Row:
         every, n_classes = np.stack(self.logits), len(self.class_names)

@@ -21,7 +21,6 @@ from .classification import clip_probabilities as clip_probabilities
 from .classification import macro_auroc as macro_auroc
 from .classification import main_figures as main_figures
 from .classification import patients_of_one_class as patients_of_one_class
-from .classification import softmax as softmax
 from .clip_classification import ClipClassification as ClipClassification
 from .clip_features import ClipFeatures as ClipFeatures
 from .collapse import FeatureCollapse as FeatureCollapse

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from ..errors import InputError
 from .aggregation import index_by_id, majority_by_id, mean_by_id
@@ -50,11 +51,11 @@ def clip_probabilities(
     check_clip_score(how)
     values = np.asarray(logits, dtype=float)
     if how == "mean":
-        return mean_by_id(softmax(values), ids)
+        return mean_by_id(softmax(values, axis=1), ids)
     names, index = index_by_id(ids)
     if how == "max":
         highest = np.zeros((len(names), values.shape[1]))
-        np.maximum.at(highest, index, softmax(values))
+        np.maximum.at(highest, index, softmax(values, axis=1))
         return names, highest / highest.sum(axis=1, keepdims=True)
     if attention is None:
         raise InputError("clip_score: found 'attention', but the network gives no scores: train it with attention")
@@ -65,7 +66,7 @@ def clip_probabilities(
     weights /= np.bincount(index, weights)[index]
     clips = np.zeros((len(names), values.shape[1]))
     np.add.at(clips, index, weights[:, None] * values)
-    return names, softmax(clips)
+    return names, softmax(clips, axis=1)
 
 
 def check_clip_score(how: str) -> None:
@@ -76,12 +77,6 @@ def check_clip_score(how: str) -> None:
     """
     if how not in CLIP_SCORES:
         raise InputError(f"clip_score: found {how!r}, expected one of {', '.join(CLIP_SCORES)}")
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits ``(..., K)``."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def class_aurocs(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine
+from scipy.special import softmax
 
 from ..keys import Keys
 from .aggregation import index_by_id
@@ -18,7 +19,6 @@ from .classification import (
     clip_probabilities,
     main_figures,
     patients_of_one_class,
-    softmax,
 )
 from .clip_features import ClipFeatures, predicted_features
 
@@ -88,7 +88,7 @@ class ClipClassification(ClipFeatures):
         every = np.concatenate(outputs) if outputs else np.zeros((0, n_classes))
         logits = every[:, :n_classes]
         attention = every[:, n_classes] if every.shape[1] > n_classes else None
-        return {**columns, "logits": logits, "probabilities": softmax(logits), "attention": attention}
+        return {**columns, "logits": logits, "probabilities": softmax(logits, axis=1), "attention": attention}
 
     def clips(self) -> dict[str, Any]:
         """The same of each clip."""

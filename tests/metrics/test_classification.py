@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from bundle.errors import InputError
@@ -22,7 +23,6 @@ from bundle.metrics import (
     main_figures,
     patients_of_one_class,
     reliability,
-    softmax,
 )
 
 
@@ -30,7 +30,7 @@ def made_up(seed: int, n: int = 60, k: int = 4) -> tuple[np.ndarray, np.ndarray]
     """Labels and probabilities that know something of them, some of them equal."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, k, n)
-    return labels, softmax(np.round(random.normal(size=(n, k)) + 1.5 * np.eye(k)[labels], 1))
+    return labels, softmax(np.round(random.normal(size=(n, k)) + 1.5 * np.eye(k)[labels], 1), axis=1)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from monai.engines import SupervisedEvaluator
+from scipy.special import softmax
 
 from bundle.data import PrepareFrames
 from bundle.inferers import FramesInferer
-from bundle.metrics import ClipClassification, main_figures, softmax
+from bundle.metrics import ClipClassification, main_figures
 
 
 class Fixed(torch.nn.Module):
@@ -51,11 +52,11 @@ def test_figures_of_clips_and_frames():
     found = run(metric).state.metrics
     logits = [[clip.flatten(1).double().numpy() for clip in batch["frames"]] for batch in batches()]
     first, still, last = (*logits[0], *logits[1])
-    means = np.stack([softmax(clip).mean(axis=0) for clip in (first, still, last)])
+    means = np.stack([softmax(clip, axis=1).mean(axis=0) for clip in (first, still, last)])
     expected = main_figures([2, 2, 0], means)
     assert found["val_balanced_accuracy"] == pytest.approx(expected["balanced_accuracy"])
     assert found["val_macro_f1"] == pytest.approx(expected["macro_f1"])
-    told = softmax(np.concatenate([first, still[:1], last]))  # the still counts once
+    told = softmax(np.concatenate([first, still[:1], last]), axis=1)  # the still counts once
     labels = [2, 2, 2, 2, 0, 0, 0]
     assert found["val_balanced_accuracy_per_frame"] == pytest.approx(main_figures(labels, told)["balanced_accuracy"])
     assert all(np.isfinite(value) for value in found.values())
