@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..keys import Keys
-from .records import read_rows, require_columns
+from .records import cell_number, read_rows, require_columns
 
 
 class Fixation(NamedTuple):
@@ -94,12 +94,7 @@ def _fixation(where: str, line: int, row: Mapping[str, str]) -> Fixation:
 def _number(where: str, row: Mapping[str, str], name: str) -> float | None:
     """The number in a cell, None where it is blank or the column is not there."""
     cell = row.get(name, "")
-    if not cell:
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = cell_number(cell)
+    if value is not None and math.isnan(value):
         raise InputError(f"{where}: {name} is {cell!r}: expected a number")
     return value

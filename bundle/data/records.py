@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -163,6 +164,17 @@ def read_rows(
             )
         rows.append((number, dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))))
     return columns, rows
+
+
+def cell_number(cell: str) -> float | None:
+    """The number in a cell of a table: None where it is blank, NaN where it holds no finite number."""
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def require_columns(path: Path, columns: Sequence[str], needed: Sequence[str]) -> None:

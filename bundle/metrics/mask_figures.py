@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from monai.metrics import compute_hausdorff_distance
 
+from ..data.records import cell_number
 from ..errors import InputError
 
 MASK_FIGURES = ("dice", "iou", "sensitivity", "ppv", "hd95_mm", "hd95_px")
@@ -85,13 +86,8 @@ def number_above_0(record: Mapping[str, Any], column: str) -> float | None:
         InputError: it is no number above 0.
     """
     cell = str(record.get(column) or "")
-    if not cell:
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
+    value = cell_number(cell)
+    if value is not None and not value > 0:
         raise InputError(f"{record.get('video_id')}: {column} is {cell!r}; expected a number of mm, above 0")
     return value
 
