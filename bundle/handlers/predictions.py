@@ -90,9 +90,9 @@ class Predictions:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        self.tester.run()
         if idist.get_rank() != 0:
             return
+        self.tester.run()
         chosen = {"epoch": int(self.checkpoint.best.get("epoch", engine.state.epoch)), "of_epochs": engine.state.epoch}
         content = {**self.about, "trained": {**self.trained, **chosen}, **self.metric.predictions()}
         with written_beside(self.folder / self.file_name) as path:
