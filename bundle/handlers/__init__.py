@@ -24,6 +24,10 @@ from .pair_montage import PairMontage as PairMontage
 from .predictions import Predictions as Predictions
 from .pretext_report import PretextReport as PretextReport
 from .progress import Progress as Progress
+from .ranks import join_ranks as join_ranks
+from .ranks import leave_ranks as leave_ranks
+from .ranks import parallel as parallel
+from .ranks import share_of_batch as share_of_batch
 from .run_checkpoint import RunCheckpoint as RunCheckpoint
 from .run_folder import check_run_folder as check_run_folder
 from .run_folder import open_run_folder as open_run_folder
