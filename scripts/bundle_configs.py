@@ -19,8 +19,8 @@ PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
 
 ROOMS = "data|errors|files|handlers|inferers|keys|losses|metrics|networks|readers|reports|transforms"
-SETTINGS = ("image_size", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "output_stride")
-"""Of those that ``trained`` of a description holds, these are the recipe's own."""
+SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
+"""Of what ``trained`` of a description holds, these are the recipe's own settings."""
 
 Config = dict[str, Any]
 
@@ -96,9 +96,11 @@ def _expression(text: str) -> str:
 
 def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     """The recipe with what the weights were made with."""
-    trained = description.get("trained", {})
+    trained = {name: value for name, value in description.get("trained", {}).items() if name in SETTINGS}
+    fixations = trained.pop("fixations", {})
     values = {
-        **{name: trained[name] for name in SETTINGS if name in trained},
+        **trained,
+        **({"fixation_frames": fixations["frames"], **fixations} if fixations else {}),
         **{name: description[name] for name in ("architecture", "in_channels", "image_size")},
         **description["normalisation"],
         **description["settings"],

@@ -49,7 +49,7 @@ def write_model(folder: str | os.PathLike[str], model: TrainedModel) -> Path:
         The path of the weights; they load with ``weights_only=True`` and without MONAI.
     """
     description = description_of(model)
-    path = made_folder(folder) / WEIGHTS_FILE
+    path = made_folder(Path(folder)) / WEIGHTS_FILE
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.network.state_dict().items()
