@@ -57,13 +57,13 @@ def attempt(check: Callable[..., str], *arguments: Any) -> tuple[str, str]:
 def weights(root: Path) -> str:
     """The weights are a flat state dict of plain, finite tensors, and load without MONAI."""
     state = torch.load(root / "models" / "model.pt", map_location="cpu", weights_only=True)
-    if "monai" in sys.modules:
-        raise WrongError("loading the weights imported MONAI")
     for name, value in state.items():
         if type(value) is not torch.Tensor:
             raise WrongError(f"{name}: found {type(value).__name__}, expected a plain tensor")
         if not value.isfinite().all():
             raise WrongError(f"{name}: found values that are no numbers")
+    if "monai" in sys.modules:
+        raise WrongError("loading the weights imported MONAI")
     return f"{len(state)} plain tensors, {sum(value.numel() for value in state.values()) / 1e6:.1f} million values"
 
 

@@ -75,7 +75,7 @@ def schema(subject: Subject) -> str:
         shutil.copy(subject.schema, path)
     said = subject.root / "configs" / "metadata.json"
     try:
-        run_inside(subject, MONAI, "verify_metadata", "--meta_file", str(said), "--filepath", str(path), limit=120)
+        run_inside(subject, MONAI, "verify_metadata", "--meta_file", str(said), "--filepath", str(path), limit=600)
     except (WrongError, NotRunError) as error:
         if path.is_file():
             raise
