@@ -23,7 +23,8 @@ from pathlib import Path
 
 import yaml
 from bundle_configs import PACKAGE, exported_configs, own_package
-from bundle_page import data_license, metadata, readme
+from bundle_metadata import metadata
+from bundle_page import data_license, readme
 from bundle_tasks import TASKS, ExportTask
 
 import bundle
@@ -93,7 +94,7 @@ def export(
         (configs / "metadata.json").write_text(json.dumps(about, indent=4) + "\n", encoding="utf-8")
         docs = made_folder(folder / "docs")
         (docs / "README.md").write_text(readme(task, model, description, about, small), encoding="utf-8")
-        (docs / "data_license.txt").write_text(data_license(description, license_text), encoding="utf-8")
+        (docs / "data_license.txt").write_text(data_license(model, description, license_text), encoding="utf-8")
         if listed := large_files(folder, weights_url):
             (folder / "large_files.yml").write_text(listed, encoding="utf-8")
         packed = shutil.make_archive(str(Path(scratch) / "packed"), "zip", scratch, task.name)

@@ -16,6 +16,7 @@ Rows = list[list[str]]
 NONE = "–"
 WORDS = {
     "balanced_accuracy": "balanced accuracy",
+    "auroc": "AUROC",
     "ap50": "AP at IoU 0.5",
     "ap": "AP, IoU 0.5 to 0.95",
     "froc": "FROC, mean sensitivity",

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a finished run tells of its model: from which data it comes, and what it was worth on tested patients."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import InputError
+from bundle.keys import PARTS, Keys
+from bundle.networks import EMBEDDING
+from bundle.networks.trained_model import TrainedModel
+from bundle.reports import Entry, read_predictions, task_results, with_baselines
+from bundle.reports.tables import words
+
+PHANTOM = "phantom"
+"""The name of the simulated data that the project makes itself."""
+
+
+def sources(description: Mapping[str, Any]) -> list[str]:
+    """The names of all data the weights come from: of the run, then of the pretraining of its encoder.
+
+    An encoder whose file says nothing of its training stands there as that.
+    """
+    names = [str(description.get("data", "")) or "data without a name"]
+    names += _before(description.get("trained", {}))
+    return list(dict.fromkeys(names))
+
+
+def _before(trained: Mapping[str, Any]) -> Iterator[str]:
+    encoder = trained.get("encoder") or {}
+    if "data" in encoder:
+        yield str(encoder["data"])
+    elif trained.get("encoder_sha256"):
+        yield f"an encoder of unknown training (SHA-256 {trained['encoder_sha256']})"
+    if encoder:
+        yield from _before(encoder)
+    if "converted_from" in trained and "data" not in trained:
+        yield f"an encoder of unknown training ({trained['converted_from']['file']})"
+
+
+def only_simulated(model: TrainedModel, description: Mapping[str, Any]) -> bool:
+    """Whether nothing but simulated clips went into the weights, those of the pretraining included."""
+    own, *others = sources(description)
+    return (own == PHANTOM or _all_simulated(model.file.parent / "datalist.json")) and set(others) <= {PHANTOM}
+
+
+def _all_simulated(datalist: Path) -> bool:
+    if not datalist.is_file():
+        return False
+    content = _read(datalist)
+    records = [record for part in PARTS for record in content.get(part, [])]
+    return bool(records) and all(record.get(Keys.SIMULATED) for record in records)
+
+
+def circumstances(model: TrainedModel) -> dict[str, Any]:
+    """``run.json`` of the run: when it began, with which releases and on what machine; empty where it is not there."""
+    path = model.file.parent / "run.json"
+    return _read(path) if path.is_file() else {}
+
+
+def tested(model: TrainedModel, description: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of the part that the run tested, ready for JSON; empty where it tested none.
+
+    Returns:
+        ``protocol``, ``part``, ``data``, ``simulated``, how many ``frames``, ``clips`` and ``patients``, of classes the
+        ``chance`` level, ``figures`` (in words -> value, low, high, level), and ``baselines`` (what no network made ->
+        its figures). A figure without a value is left out.
+
+    Raises:
+        InputError: the run's file cannot be read or is of another task.
+    """
+    folder = model.file.parent
+    if model.task == EMBEDDING:
+        path = folder / "probe.json"
+        return _probed(_read(path), description, only_simulated(model, description)) if path.is_file() else {}
+    path = folder / "predictions.json"
+    if not path.is_file():
+        return {}
+    run = read_predictions(path)
+    if run.task != model.task:
+        raise InputError(f"{path}: predictions of {run.task}, the model beside it is for {model.task}; copy both anew")
+    results = task_results(with_baselines([Entry(model.task, [0], [run])]), model.task)
+    own, *others = results["rows"]
+    level, _ = results["main"]
+    about = results["tested"]
+    told = {name: results[name] for name in ("protocol", "data", "simulated")}
+    told |= {name: about[name] for name in ("part", "frames", "clips", "patients")}
+    if about["classes"]:
+        told["chance"] = _rounded(1 / sum(count > 0 for count in about["classes"].values()))
+    told["figures"] = _figures(own["figures"], level)
+    if others:
+        told["baselines"] = {row["encoder"]: _figures(row["figures"], level) for row in others}
+    return told
+
+
+def _figures(figures: Mapping[str, Any], level: str) -> dict[str, Any]:
+    if f"per_{level}" in figures:
+        found = {f"{words(name)} per {level}": one for name, one in figures[f"per_{level}"]["intervals"].items()}
+    else:
+        found = {words(name): one["interval"] for name, one in figures.items()}
+    return {name: _interval(one) for name, one in found.items() if math.isfinite(one["value"])}
+
+
+def _probed(report: Mapping[str, Any], description: Mapping[str, Any], simulated: bool) -> dict[str, Any]:
+    """Of ``probe.json``."""
+    return {
+        "protocol": "patient",
+        "data": description["data"],
+        "simulated": simulated,
+        **{name: report[name] for name in ("part", "clips", "patients")},
+        "chance": _rounded(report["chance"]),
+        "figures": {report["figure"]: _interval(report["after"]["interval"])},
+        "baselines": {"before pretraining": {report["figure"]: _interval(report["before"]["interval"])}},
+    }
+
+
+def _interval(one: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _rounded(one[name]) for name in ("value", "low", "high", "level")}
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); copy the run's folder anew") from error
