@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,23 +20,34 @@ from .dicom_writer import DicomWriter
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+logger = logging.getLogger(__name__)
+
 
 class DicomReport(DicomWriter):
     """Writes ``NAME_sr.dcm``: an Enhanced SR, preliminary and unverified, with the numbers of `ClassResults`.
 
     One measurement group is of the clip and refers to the frames looked at; of a cine one more is of each of them, and
-    refers to it. Each has the probability of every class, from 0 to 1, and the most probable class. The observer is a
-    device, the network, with the SHA-256 of its weights as serial number.
+    refers to it, unless they are too many for a report to be read or handled (some 20 ms and 200 kB each). Each has the
+    probability of every class, from 0 to 1, and the most probable class. The observer is a device, the network, with
+    the SHA-256 of its weights as serial number.
 
     Args:
         output_dir, model: of `DicomWriter`; predictions are the logits of `FrameClassifier`.
         clip_score: of `ClassResults`.
+        max_frames: of clips with more of them looked at only the clip's group is written, as the log says.
     """
 
     ending = "_sr.dcm"
 
-    def __init__(self, output_dir: str | os.PathLike[str], model: TrainedModel, clip_score: str = "mean") -> None:
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        model: TrainedModel,
+        clip_score: str = "mean",
+        max_frames: int = 200,
+    ) -> None:
         super().__init__(output_dir, model)
+        self.max_frames = max_frames
         self.results = ClassResults(output_dir, model, clip_score)
 
     def empty(self) -> None:
@@ -72,7 +84,9 @@ class DicomReport(DicomWriter):
         frames: list[Row] = clip["frames"]
         every = [row["frame"] for row in frames]
         groups = [self._group(source, "clip", clip, None if len(every) == source.frames else every)]
-        if source.frames is not None and len(frames) > 1:
+        if len(frames) > self.max_frames:
+            logger.info("%s: its report has no single frames, %d are too many", clip["file"], len(frames))
+        elif source.frames is not None and len(frames) > 1:
             groups += [self._group(source, f"frame {row['frame'] + 1}", row, [row["frame"]]) for row in frames]
         device = sr.DeviceObserverIdentifyingAttributes(
             uid=generate_uid(entropy_srcs=[PROJECT, self.model.sha256]),

@@ -244,6 +244,16 @@ def test_scores_of_a_cine_and_its_frames(cine: Path, tmp_path: Path) -> None:
     assert reference(next(named(whole, "Measurement Group"))) is None, "it is of all frames"
 
 
+def test_a_report_of_a_long_clip_is_of_the_clip_alone(
+    cine: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = DicomReport(tmp_path, model_of("classification", "x", "y", "z"), max_frames=2)
+    with caplog.at_level(logging.INFO, "bundle"):
+        run([writer], logits, cine, stride=3)
+    (group,) = named(dcmread(tmp_path / "a.dcm_sr.dcm"), "Measurement Group")
+    assert reference(group) == [1, 4, 7] and "a.dcm: its report has no single frames, 3 are too many" in caplog.text
+
+
 def test_names_of_any_alphabet_and_values_of_no_form(cine: Path, tmp_path: Path) -> None:
     changed(
         cine,
