@@ -13,6 +13,9 @@ from .clip_results import BoxResults as BoxResults
 from .clip_results import ClassResults as ClassResults
 from .clip_results import MaskResults as MaskResults
 from .clip_results import SaliencyResults as SaliencyResults
+from .dicom_report import DicomReport as DicomReport
+from .dicom_segmentation import DicomSegmentation as DicomSegmentation
+from .dicom_writer import check_dicom_output as check_dicom_output
 from .embeddings import Embeddings as Embeddings
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed

@@ -22,7 +22,13 @@ Chunk = Mapping[str, Any]
 
 
 class ClipWriter:
-    """Writes something of each clip; `ClipOutputs` calls it."""
+    """Writes something of each clip; `ClipOutputs` calls it.
+
+    Attributes:
+        unwritten: clips of which what was asked for could not be written, though their other results were.
+    """
+
+    unwritten: Sequence[str] = ()
 
     def start(self, dataset: CineChunks) -> None:
         """Before the first clip."""
@@ -144,15 +150,28 @@ def check_output_folder(output_dir: str | os.PathLike[str], source: str | os.Pat
         )
 
 
-def tell_failed(dataset: CineChunks, output_dir: str | os.PathLike[str]) -> None:
+def tell_failed(dataset: CineChunks, output_dir: str | os.PathLike[str], writers: Sequence[ClipWriter] = ()) -> None:
     """Ends a run in which clips failed, with one line and the exit status of an error.
 
+    Args:
+        dataset: which knows the clips that could not be read.
+        output_dir: where results are.
+        writers: which know the clips of which something could not be written.
+
     Raises:
-        InputError: a clip could not be read.
+        InputError: a clip could not be read, or something of it not be written.
     """
+    told = []
     if failed := [record[Keys.NAME] for record, _ in dataset.failed]:
         rest = len(dataset.data) - len(failed)
-        raise InputError(
+        told.append(
             f"{len(failed)} of {len(dataset.data)} inputs could not be used: {', '.join(failed)} (why: above, and "
             f"failed in {Path(output_dir) / 'results.json'}); the results of the other {rest} are in {output_dir}"
         )
+    if unwritten := [name for writer in writers for name in writer.unwritten]:
+        told.append(
+            f"of {len(unwritten)} inputs no DICOM could be written: {', '.join(unwritten)} (why: above); their other "
+            f"results are in {output_dir}"
+        )
+    if told:
+        raise InputError("; ".join(told))
