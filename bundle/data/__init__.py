@@ -30,6 +30,9 @@ from .frame_cache import FrameCache as FrameCache
 from .frame_times import ASSUMED_FRAME_RATE as ASSUMED_FRAME_RATE
 from .frame_times import frame_seconds as frame_seconds
 from .frame_times import known_times as known_times
+from .given import ListedItems as ListedItems
+from .given import are_given as are_given
+from .given import datalist_of_items as datalist_of_items
 from .inputs import input_records as input_records
 from .label_sets import LABEL_SETS as LABEL_SETS
 from .labelled import class_weights as class_weights

@@ -59,12 +59,20 @@ class BeforeAfterProbe:
         if engine.state.epoch > 0:  # resumed
             return
         self.validator.run()
-        self.before = self._test()
+        self.untrained()
 
     def finish(self, engine: Engine) -> None:
-        if self.before is None or idist.get_rank() != 0:
-            return
+        if self.before is not None and idist.get_rank() == 0:
+            self.trained()
+
+    def untrained(self) -> None:
+        """Probes the network as it is, as what no training gives."""
+        self.before = self._test()
+
+    def trained(self) -> None:
+        """Probes the network as it is, and writes what training was worth."""
         after = self._test()
+        assert self.before is not None
         assert after is not None
         report = compare(self.before, after, self.part)
         with written_beside(self.folder / "probe.json") as path:

@@ -13,13 +13,14 @@ from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
+from .published import description_of, publish, write_model
 from .pyramid import PyramidNet
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
 from .state_dict import LoadReport, load_weights
 from .trained_model import EMBEDDING, TrainedModel, open_model, write_description
 from .tuning import TUNED, parameter_groups, tune
-from .weights import load_encoder, save_encoder
+from .weights import load_encoder, read_state_dict, save_encoder
 
 __all__ = [
     "EMBEDDING",
@@ -41,14 +42,18 @@ __all__ = [
     "PyramidNet",
     "SegmentationNet",
     "SaliencyNet",
+    "description_of",
     "load_encoder",
     "load_weights",
     "open_encoder",
     "open_model",
     "parameter_groups",
+    "publish",
+    "read_state_dict",
     "reduce_stride",
     "save_encoder",
     "swap_axes",
     "tune",
     "write_description",
+    "write_model",
 ]

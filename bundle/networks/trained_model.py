@@ -33,6 +33,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "segmentation": SegmentationNet,
     "detection": DetectionNet,
     "saliency": SaliencyNet,
+    EMBEDDING: lambda encoder: encoder,
 }
 """The network of each task, made of an encoder and what ``network`` of the description says."""
 
@@ -49,7 +50,7 @@ class TrainedModel:
     """A network with its weights, in evaluation mode, and what it was trained for.
 
     Attributes:
-        task: one of `NETWORKS`, or `EMBEDDING`.
+        task: one of `NETWORKS`.
         network: frames ``(N, in_channels, image_size, image_size)`` -> its result.
         class_names: of the class indices; of a segmentation or detection the structure.
         in_channels, image_size: of the frames it takes.
@@ -113,7 +114,7 @@ def open_model(folder: str | os.PathLike[str], task: str | None = None) -> Train
     path = Path(folder)
     if (path / DESCRIPTION_FILE).is_file():
         found = _open_described(path)
-        if task == EMBEDDING:
+        if task == EMBEDDING and found.task != EMBEDDING:
             encoder: Any = found.network.encoder
             return TrainedModel(
                 task=EMBEDDING, network=encoder, **{name: getattr(found, name) for name in _SHARED_WITH_ENCODER}

@@ -173,12 +173,13 @@ def _read_description(description: Path, weights: Path) -> dict[str, Any]:
     return info
 
 
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """The tensors of a ``.safetensors`` file or of a state dict (``.pt``, ``.pth``); no code in it is run.
 
     Raises:
         InputError: for a damaged file or one that holds other things than tensors.
     """
+    path = Path(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -41,7 +41,7 @@ def saved(folder: Path, task: str, channels: int = 1, **changed: Any) -> torch.n
     return network
 
 
-@pytest.mark.parametrize("task", NETWORKS)
+@pytest.mark.parametrize("task", OPTIONS)
 def test_the_network_is_the_one_that_was_saved(tmp_path: Path, task: str) -> None:
     network = saved(tmp_path / "run", task)
     model = open_model(tmp_path / "run")

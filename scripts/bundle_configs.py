@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipes as an exported bundle has them: one JSON file a job, whole in itself, of the bundle's own code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
+from bundle.errors import InputError
+from bundle.networks import EMBEDDING
+from bundle.networks.trained_model import NETWORKS
+
+PACKAGE = "scripts"
+"""What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
+
+ROOMS = "data|errors|files|handlers|inferers|keys|losses|metrics|networks|readers|reports|transforms"
+SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
+"""Of what ``trained`` of a description holds, these are the recipe's own settings."""
+
+Config = dict[str, Any]
+
+
+def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping[str, Any]) -> dict[str, Config]:
+    """The contents of ``train.json``, ``evaluate.json``, ``multi_gpu_train.json`` and ``inference.json``.
+
+    Args:
+        configs: the folder of the recipes; its ``export`` holds what is laid over them.
+        recipes: file names, each laid over those before.
+        description: ``model.json`` of the weights.
+
+    Raises:
+        InputError: a recipe is not there.
+    """
+    embedding = description["task"] == EMBEDDING
+    overlays = ["export/pretraining.yaml" if embedding else "export/downstream.yaml"]
+    overlays += ["export/classification.yaml"] if description["task"] == "classification" else []
+    jobs = {
+        "train": overlays,
+        "evaluate": [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"],
+        "multi_gpu_train": overlays,
+    }
+    made = {}
+    if not (configs / "multi_gpu_train.yaml").is_file():
+        del jobs["multi_gpu_train"]
+    for job, files in jobs.items():
+        base = [*recipes, "multi_gpu_train.yaml"] if job == "multi_gpu_train" else recipes
+        config = _merged(configs, base, files, None if embedding else _samples_apart)
+        made[job] = _renamed(_with_settings(config, description))
+    inference = _merged(
+        configs,
+        ["inference.yaml"],
+        ["export/inference.yaml", *(["export/label.yaml"] if (configs / "export/label.yaml").is_file() else [])],
+    )
+    made["inference"] = _renamed(_with_network(inference, description))
+    return made
+
+
+def _merged(
+    configs: Path, recipes: Sequence[str], overlays: Sequence[str], prepared: Callable[[Config], Config] | None = None
+) -> Config:
+    paths = [configs / name for name in (*recipes, *overlays)]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise InputError(f"{missing[0]}: no such recipe; run from a checkout of the project that has it")
+    recipe = ConfigParser.load_config_files([str(path) for path in paths[: len(recipes)]])
+    if prepared is not None:
+        recipe = prepared(recipe)
+    parser = ConfigParser(recipe)
+    for path in paths[len(recipes) :]:
+        for key, value in ConfigParser.load_config_file(str(path)).items():
+            merge_kv(parser, key, value)
+    return parser.get()
+
+
+def _samples_apart(config: Config) -> Config:
+    """The data sets the network sees, under ``samples``; ``dataset`` is then free for the plain items.
+
+    MONAI Label replaces the items of ``train#dataset`` and ``validate#dataset``; from these all else is derived, by
+    `bundle.data.datalist_of_items`.
+    """
+    for part in ("train", "validate"):
+        config[part]["samples"] = config[part].pop("dataset")
+    return _everywhere(
+        config, lambda text: re.sub(r"@(train|validate)#dataset\b(?!#)", r"@\1#samples", _expression(text))
+    )
+
+
+def _expression(text: str) -> str:
+    """A plain reference to a data set as an expression: MONAI's check of properties takes those for renamed ones."""
+    return f"${text}" if re.fullmatch(r"@(train|validate)#dataset", text) else text
+
+
+def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
+    """The recipe with what the weights were made with."""
+    trained = {name: value for name, value in description.get("trained", {}).items() if name in SETTINGS}
+    fixations = trained.pop("fixations", {})
+    values = {
+        **trained,
+        **({"fixation_frames": fixations["frames"], **fixations} if fixations else {}),
+        **{name: description[name] for name in ("architecture", "in_channels", "image_size")},
+        **description["normalisation"],
+        **description["settings"],
+        **{name: value for name, value in description["network"].items() if name in config},
+    }
+    if description["task"] == "classification":
+        values["class_names"] = description["class_names"]
+    return config | {name: value for name, value in values.items() if name in config}
+
+
+def _with_network(config: Config, description: Mapping[str, Any]) -> Config:
+    """The recipe of inference for one network, without what is for others."""
+    task = description["task"]
+    encoder = {"_target_": "bundle.networks.Encoder", "name": description["architecture"],
+               "in_channels": description["in_channels"]}  # fmt: skip
+    network = {"_target_": f"bundle.networks.{getattr(NETWORKS[task], '__name__', '')}", "encoder": encoder}
+    network |= description["network"]
+    known = {
+        "in_channels": description["in_channels"],
+        "image_size": description["image_size"],
+        **description["normalisation"],
+        "class_names": description["class_names"],
+        "settings": description["settings"],
+    }
+    model = {
+        "_target_": "bundle.networks.TrainedModel",
+        "task": task,
+        "network": "@network_def",
+        **{name: f"@{name}" for name in known},
+        "file": "$pathlib.Path(@bundle_root) / 'models/model.pt'",
+        "sha256": "$files.sha256_of(@model#file)",
+    }
+    config = _for_task(config, task) | {"inferer": config["boxes_inferer" if task == "detection" else "frames_inferer"]}
+    config |= {name: value for name, value in description["settings"].items() if name in config}
+    config |= {"model": model, "network_def": encoder if task == EMBEDDING else network}
+    imports = ["$import pathlib", *config.pop("imports"), "$import bundle.files as files"]
+    for name in ("run_dir", "task", "boxes_inferer", "frames_inferer"):
+        del config[name]
+    return {
+        "imports": imports,
+        "bundle_root": config.pop("bundle_root"),
+        **known,
+        **{k: v for k, v in config.items() if k not in known},
+    }
+
+
+def _for_task(node: Any, task: str) -> Any:
+    """``node`` without the components that are switched off for every model of the task."""
+    if isinstance(node, list):
+        return [_for_task(one, task) for one in node if not _is_off(one, task)]
+    if not isinstance(node, Mapping):
+        return node
+    kept = {key: _for_task(value, task) for key, value in node.items() if not _is_off(value, task)}
+    if "_disabled_" in kept and _decided(kept["_disabled_"], task) is False:
+        del kept["_disabled_"]
+    return kept
+
+
+def _is_off(node: Any, task: str) -> bool:
+    return isinstance(node, Mapping) and _decided(node.get("_disabled_"), task) is True
+
+
+def _decided(switch: Any, task: str) -> bool | None:
+    """Whether a component is off, where that depends on the task alone."""
+    if not isinstance(switch, str) or "@model.task" not in switch:
+        return None
+    text = switch.removeprefix("$").replace("@model.task", repr(task)).replace("networks.EMBEDDING", repr(EMBEDDING))
+    first, *rest = re.split(r"\s+or\s+", text)
+    if "@" in first:
+        return None
+    decided = bool(eval(first, {"__builtins__": {}}))  # noqa: S307 - of our own recipes
+    return decided if decided or not rest else None
+
+
+def _renamed(config: Config) -> Config:
+    return _everywhere(config, own_package)
+
+
+def own_package(text: str) -> str:
+    """``text`` with the library called as it is in an exported bundle."""
+    return re.sub(rf"\bbundle\.(?=({ROOMS})\b)", f"{PACKAGE}.", text)
+
+
+def _everywhere(node: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _everywhere(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_everywhere(one, change) for one in node]
+    return change(node) if isinstance(node, str) else node

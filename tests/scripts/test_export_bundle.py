@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported bundles: their configs need nothing of this repository, their files are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import export_bundle
+import pytest
+import torch
+from bundle_configs import exported_configs, own_package
+from bundle_tasks import TASKS
+from PIL import Image
+
+from bundle.errors import InputError
+from bundle.networks import EMBEDDING, Encoder, open_model, save_encoder, write_description
+from bundle.networks.trained_model import NETWORKS
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NETWORK = {"classification": {"num_classes": 2, "attention": False}, "saliency": {"output_stride": 8}}
+SETTINGS = {
+    "classification": {"clip_score": "max"},
+    "detection": {"max_boxes": 7, "min_score": 0.0, "overlap": 0.5},
+}
+
+
+def run_of(folder: Path, task: str, image_size: int = 32) -> Path:
+    """The folder of a run with random weights."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    if task == EMBEDDING:
+        about = {"normalisation": {"mean": 0.5, "std": 0.25}, "image_size": image_size}
+        save_encoder(Encoder(), folder, **about, trained={"data": "phantom", "method": "contrast"})
+        return folder
+    network = NETWORK.get(task, {})
+    torch.save(NETWORKS[task](Encoder(), **network).state_dict(), folder / "model.pt")
+    write_description(folder, described(task, image_size))
+    return folder
+
+
+def described(task: str, image_size: int = 32) -> dict[str, Any]:
+    names = {"classification": ["a_lines", "b_lines"], "saliency": [], EMBEDDING: []}.get(task, ["lesion"])
+    return {
+        "task": task,
+        "class_names": names,
+        "architecture": "resnet18",
+        "in_channels": 1,
+        "image_size": image_size,
+        "normalisation": {"mean": 0.4, "std": 0.2},
+        "network": NETWORK.get(task, {}),
+        "settings": SETTINGS.get(task, {}),
+        "data": "phantom",
+        "trained": {"learning_rate": 0.007, "seed": 3},
+    }
+
+
+def strings(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from strings(value)
+    elif isinstance(node, list):
+        for one in node:
+            yield from strings(one)
+    elif isinstance(node, str):
+        yield node
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task: Any) -> None:
+    configs = exported_configs(CONFIGS, task.recipes, described(task.task, 48))
+    assert {"train", "evaluate", "inference"} <= set(configs)
+    for job, config in configs.items():
+        assert json.loads(json.dumps(config)) == config, job
+        assert not [text for text in strings(config) if re.search(r"(?<![@#\w])bundle\.", text)], job
+        assert not [key for key in strings(config) if key.startswith(("+", "%"))], job
+        assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
+    train, inference = configs["train"], configs["inference"]
+    assert train["seed"] == (3 if "seed" in train else None)
+    assert "@model.task" not in json.dumps([one["_target_"] for one in inference["writers"]])
+    network = inference["network_def"]
+    assert (
+        network["_target_"]
+        == f"scripts.networks.{NETWORKS[task.task].__name__ if task.task != EMBEDDING else 'Encoder'}"
+    )
+    for name, value in SETTINGS.get(task.task, {}).items():
+        assert inference[name] == value
+
+
+def test_what_is_for_other_tasks_is_left_out() -> None:
+    writers = {
+        task.task: {one["_target_"].split(".")[-1] for one in exported_configs(
+            CONFIGS, task.recipes, described(task.task))["inference"]["writers"]}
+        for task in TASKS.values()
+    }  # fmt: skip
+    assert {"ClassResults", "ClipOverlays"} <= writers["classification"]
+    assert "MaskResults" in writers["segmentation"] and "MaskResults" not in writers["detection"]
+    assert "EmbeddingResults" in writers[EMBEDDING] and not {"ClipOverlays", "ClipMaps"} & writers[EMBEDDING]
+
+
+def test_the_package_is_renamed_and_nothing_else() -> None:
+    text = "from bundle.data import x; @bundle_root; monai.bundle.run; `bundle.handlers.Progress`; bundles.data"
+    assert own_package(text) == (
+        "from scripts.data import x; @bundle_root; monai.bundle.run; `scripts.handlers.Progress`; bundles.data"
+    )
+
+
+def export(tmp_path: Path, name: str, *more: str) -> None:
+    sys.argv = ["export_bundle.py", name, "--output_dir", str(tmp_path / "out"), *more]
+    export_bundle.main()
+
+
+def test_a_bundle_works_without_this_repository(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "segmentation")
+    export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    folder = tmp_path / "out" / "us_lesion_segmentation"
+    for name in ("LICENSE", "docs/README.md", "docs/data_license.txt", "configs/metadata.json", "large_files.yml"):
+        assert (folder / name).is_file(), name
+    with zipfile.ZipFile(tmp_path / "out" / "us_lesion_segmentation_v0.1.0.zip") as packed:
+        assert "us_lesion_segmentation/configs/inference.json" in packed.namelist()
+    weights = torch.load(run / "model.pt", weights_only=True)
+    assert all(torch.equal(a, weights[name]) for name, a in torch.load(folder / "models" / "model.pt").items())
+    Image.linear_gradient("L").resize((60, 50)).save(tmp_path / "still.png")
+    program = (  # from another directory, and importing the repository's package is an error
+        "import sys; sys.modules['bundle'] = None; from monai.bundle import run; "
+        f"run(config_file={str(folder / 'configs' / 'inference.json')!r}, bundle_root={str(folder)!r}, "
+        f"input={str(tmp_path / 'still.png')!r}, output_dir={str(tmp_path / 'results')!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert [one["file"] for one in results["clips"]] == ["still.png"]
+    assert open_model(folder / "models").task == "segmentation"
+
+
+def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tmp_path / "run", "segmentation")
+    with pytest.raises(InputError, match="trained for segmentation, us_lesion_detection needs detection; export it as"):
+        export(tmp_path, "us_lesion_detection", "--weights", str(run))
+    with pytest.raises(InputError, match="found no weights"):
+        export(tmp_path, "us_lesion_detection")
+    with pytest.raises(InputError, match="found no model.json"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(tmp_path))
+    assert not (tmp_path / "out").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(export_bundle, "readme", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "out" / "us_lesion_segmentation").mkdir()
+    with pytest.raises(InputError, match="already there"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
