@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 _PATIENCE = 60.0  # seconds for the first of several ranks to say what was given wrongly
@@ -55,6 +56,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def told_to_client() -> Iterator[None]:
+    """Within this an `InputError` is what a web server answers: status 422, and its one line as ``detail``.
+
+    MONAI Label would say "Internal Server Error" and no more. Where there is no web framework, and so no server, the
+    error stays as it is.
+    """
+    try:
+        yield
+    except InputError as error:
+        try:
+            from starlette.exceptions import HTTPException
+        except ImportError:
+            raise error from None
+        raise HTTPException(status_code=422, detail=str(error)) from error
 
 
 def show_input_errors_plainly() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class ClipWriter:
         """
 
     def add(self, chunk: Chunk, predicted: Any) -> None:
-        """A chunk and what the network says of it, after ``postprocessing``."""
+        """A chunk and what the network says of it, after the ``postprocessing`` of `ClipOutputs`."""
 
     def end(self, chunk: Chunk) -> None:
         """After the last chunk of a clip, given again."""
@@ -59,11 +59,18 @@ class ClipOutputs:
     Args:
         writers: in the order in which they are called.
         dataset: whose chunks they are.
+        postprocessing: of a chunk with what the network says under ``pred``, before the writers get it; None for none.
     """
 
-    def __init__(self, writers: Sequence[ClipWriter], dataset: CineChunks) -> None:
+    def __init__(
+        self,
+        writers: Sequence[ClipWriter],
+        dataset: CineChunks,
+        postprocessing: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> None:
         self.writers = writers
         self.dataset = dataset
+        self.postprocessing = postprocessing
         self.files: ExitStack | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -79,6 +86,8 @@ class ClipOutputs:
     def step(self, engine: Engine) -> None:
         chunk: Any = engine.state.batch
         predicted = engine.state.output[CommonKeys.PRED]  # type: ignore[index]
+        if self.postprocessing is not None:
+            predicted = self.postprocessing({**chunk, CommonKeys.PRED: predicted})[CommonKeys.PRED]
         if chunk[Keys.POSITION] == 0:
             self._abandon()
             self.files = ExitStack()
