@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
+_PATIENCE = 60.0  # seconds for the first of several ranks to say what was given wrongly
+_UNTIL_ENDED = 10.0  # seconds for a launcher to end the ranks after one has ended
 _IN_WORKER = re.compile(r"\nOriginal Traceback [\s\S]*?^(?:\w+\.)*InputError: (.*)$", re.MULTILINE)
 
 
@@ -53,15 +58,41 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+@contextmanager
+def told_to_client() -> Iterator[None]:
+    """Within this an `InputError` is what a web server answers: status 422, and its one line as ``detail``.
+
+    MONAI Label would say "Internal Server Error" and no more. Where there is no web framework, and so no server, the
+    error stays as it is.
+    """
+    try:
+        yield
+    except InputError as error:
+        try:
+            from starlette.exceptions import HTTPException
+        except ImportError:
+            raise error from None
+        raise HTTPException(status_code=422, detail=str(error)) from error
+
+
 def show_input_errors_plainly() -> None:
     """From now on an uncaught `InputError` ends the program with one line on stderr and exit status 1.
 
     So does a file or folder for which the permission is missing. Any other error keeps its traceback. Configs call this
     in ``initialize``.
+
+    Of several ranks (torchrun) only the first says so at once. The others wait, and so does each with any other error,
+    which may be no more than that another rank has ended: the launcher ends them meanwhile, so that one line is told,
+    and told once.
     """
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         found = input_error_in(error) or _closed_file_in(error)
+        if os.environ.get("WORLD_SIZE", "1") != "1" and isinstance(error, Exception):
+            if found is None:
+                time.sleep(_UNTIL_ENDED)
+            elif os.environ.get("RANK", "0") != "0":
+                time.sleep(_PATIENCE)
         if found is None:
             sys.__excepthook__(kind, error, trace)
         else:

@@ -51,11 +51,8 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
         base = [*recipes, "multi_gpu_train.yaml"] if job == "multi_gpu_train" else recipes
         config = _merged(configs, base, files, None if embedding else _samples_apart)
         made[job] = _renamed(_with_settings(config, description))
-    inference = _merged(
-        configs,
-        ["inference.yaml"],
-        ["export/inference.yaml", *(["export/label.yaml"] if (configs / "export/label.yaml").is_file() else [])],
-    )
+    served = [] if embedding else ["export/label.yaml", f"export/label_{description['task']}.yaml"]
+    inference = _merged(configs, ["inference.yaml"], ["export/inference.yaml", *served])
     made["inference"] = _renamed(_with_network(inference, description))
     return made
 

@@ -42,3 +42,25 @@ def test_a_closed_file_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys:
     plain, *traced = capsys.readouterr().err.splitlines()
     assert plain == "error: /clips: Permission denied: expected a file or folder one may use; allow it"
     assert traced[-1] == "RuntimeError: applying transform"
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "waits"),
+    [
+        ("0", InputError(SAID), False),
+        ("1", InputError(SAID), True),
+        ("0", RuntimeError("connection closed by peer"), True),
+        ("0", KeyboardInterrupt(), False),
+    ],
+)
+def test_of_several_ranks_the_first_tells_at_once_and_the_others_wait_to_be_ended(monkeypatch, rank, error, waits):
+    slept: list[float] = []
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setenv("RANK", rank)
+    show_input_errors_plainly()
+    sys.excepthook(type(error), error, None)
+    assert not slept
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    sys.excepthook(type(error), error, None)
+    assert bool(slept) == waits

@@ -9,7 +9,10 @@ import sys
 
 import bundle
 
-NOT_NEEDED = ("av", "itk", "pydicom", "nibabel", "matplotlib", "sklearn", "safetensors", "jpeg_ls", "openjpeg", "PIL")
+NOT_NEEDED = (
+    *("av", "itk", "pydicom", "highdicom", "nibabel", "matplotlib", "sklearn", "safetensors"),
+    *("jpeg_ls", "openjpeg", "PIL"),
+)
 
 
 def test_all_modules_import_without_readers_and_plots():

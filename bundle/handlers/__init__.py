@@ -13,6 +13,9 @@ from .clip_results import BoxResults as BoxResults
 from .clip_results import ClassResults as ClassResults
 from .clip_results import MaskResults as MaskResults
 from .clip_results import SaliencyResults as SaliencyResults
+from .dicom_report import DicomReport as DicomReport
+from .dicom_segmentation import DicomSegmentation as DicomSegmentation
+from .dicom_writer import check_dicom_output as check_dicom_output
 from .embeddings import Embeddings as Embeddings
 from .encoder_export import EncoderExport as EncoderExport
 from .epoch_seed import EpochSeed as EpochSeed
@@ -24,6 +27,10 @@ from .pair_montage import PairMontage as PairMontage
 from .predictions import Predictions as Predictions
 from .pretext_report import PretextReport as PretextReport
 from .progress import Progress as Progress
+from .ranks import join_ranks as join_ranks
+from .ranks import leave_ranks as leave_ranks
+from .ranks import parallel as parallel
+from .ranks import share_of_batch as share_of_batch
 from .run_checkpoint import RunCheckpoint as RunCheckpoint
 from .run_folder import check_run_folder as check_run_folder
 from .run_folder import open_run_folder as open_run_folder

@@ -56,7 +56,7 @@ class BeforeAfterProbe:
         self.before = ProbeResult.from_dict(state["before"]) if state["before"] else None
 
     def start(self, engine: Engine) -> None:
-        if engine.state.epoch > 0:  # resumed
+        if idist.get_rank() != 0 or engine.state.epoch > 0:  # resumed
             return
         self.validator.run()
         self.untrained()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,13 @@ Chunk = Mapping[str, Any]
 
 
 class ClipWriter:
-    """Writes something of each clip; `ClipOutputs` calls it."""
+    """Writes something of each clip; `ClipOutputs` calls it.
+
+    Attributes:
+        unwritten: clips of which what was asked for could not be written, though their other results were.
+    """
+
+    unwritten: Sequence[str] = ()
 
     def start(self, dataset: CineChunks) -> None:
         """Before the first clip."""
@@ -35,7 +41,7 @@ class ClipWriter:
         """
 
     def add(self, chunk: Chunk, predicted: Any) -> None:
-        """A chunk and what the network says of it, after ``postprocessing``."""
+        """A chunk and what the network says of it, after the ``postprocessing`` of `ClipOutputs`."""
 
     def end(self, chunk: Chunk) -> None:
         """After the last chunk of a clip, given again."""
@@ -53,11 +59,18 @@ class ClipOutputs:
     Args:
         writers: in the order in which they are called.
         dataset: whose chunks they are.
+        postprocessing: of a chunk with what the network says under ``pred``, before the writers get it; None for none.
     """
 
-    def __init__(self, writers: Sequence[ClipWriter], dataset: CineChunks) -> None:
+    def __init__(
+        self,
+        writers: Sequence[ClipWriter],
+        dataset: CineChunks,
+        postprocessing: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> None:
         self.writers = writers
         self.dataset = dataset
+        self.postprocessing = postprocessing
         self.files: ExitStack | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -73,6 +86,8 @@ class ClipOutputs:
     def step(self, engine: Engine) -> None:
         chunk: Any = engine.state.batch
         predicted = engine.state.output[CommonKeys.PRED]  # type: ignore[index]
+        if self.postprocessing is not None:
+            predicted = self.postprocessing({**chunk, CommonKeys.PRED: predicted})[CommonKeys.PRED]
         if chunk[Keys.POSITION] == 0:
             self._abandon()
             self.files = ExitStack()
@@ -144,15 +159,28 @@ def check_output_folder(output_dir: str | os.PathLike[str], source: str | os.Pat
         )
 
 
-def tell_failed(dataset: CineChunks, output_dir: str | os.PathLike[str]) -> None:
+def tell_failed(dataset: CineChunks, output_dir: str | os.PathLike[str], writers: Sequence[ClipWriter] = ()) -> None:
     """Ends a run in which clips failed, with one line and the exit status of an error.
 
+    Args:
+        dataset: which knows the clips that could not be read.
+        output_dir: where results are.
+        writers: which know the clips of which something could not be written.
+
     Raises:
-        InputError: a clip could not be read.
+        InputError: a clip could not be read, or something of it not be written.
     """
+    told = []
     if failed := [record[Keys.NAME] for record, _ in dataset.failed]:
         rest = len(dataset.data) - len(failed)
-        raise InputError(
+        told.append(
             f"{len(failed)} of {len(dataset.data)} inputs could not be used: {', '.join(failed)} (why: above, and "
             f"failed in {Path(output_dir) / 'results.json'}); the results of the other {rest} are in {output_dir}"
         )
+    if unwritten := [name for writer in writers for name in writer.unwritten]:
+        told.append(
+            f"of {len(unwritten)} inputs no DICOM could be written: {', '.join(unwritten)} (why: above); their other "
+            f"results are in {output_dir}"
+        )
+    if told:
+        raise InputError("; ".join(told))

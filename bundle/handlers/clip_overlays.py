@@ -34,7 +34,7 @@ class ClipOverlays(ClipWriter):
 
     Args:
         output_dir: for the files, in folders as the clips are.
-        model: whose predictions they are, after ``postprocessing``.
+        model: whose predictions they are, after the ``postprocessing`` of `ClipOutputs`.
         threshold: of `MaskResults`.
         n_frames: in the picture, at most.
         n_boxes: drawn in a frame, those with the best scores.

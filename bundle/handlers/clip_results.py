@@ -17,7 +17,7 @@ from scipy.special import softmax
 from ..files import made_folder, written_beside
 from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
-from ..metrics.classification import clip_probabilities
+from ..metrics.classification import probabilities_of_clip
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk, ClipWriter
 
@@ -106,10 +106,7 @@ class ClassResults(ClipResults):
         return self._told(softmax(logits[: len(self.class_names)]))
 
     def of_clip(self, rows: Sequence[Row]) -> Row:
-        every, n_classes = np.stack(self.logits), len(self.class_names)
-        attention = every[:, n_classes] if every.shape[1] > n_classes else None
-        ids = [0] * len(every)
-        return self._told(clip_probabilities(every[:, :n_classes], ids, self.clip_score, attention)[1][0])
+        return self._told(probabilities_of_clip(np.stack(self.logits), len(self.class_names), self.clip_score))
 
     def _told(self, probabilities: np.ndarray) -> Row:
         scores = {name: round(float(p), 6) for name, p in zip(self.class_names, probabilities, strict=True)}

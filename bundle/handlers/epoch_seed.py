@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -16,7 +17,8 @@ class EpochSeed:
 
     What epoch 7 draws (order of the clips, frames, augmentation, dropout) then depends on ``seed`` and 7 only, and a
     resumed run continues exactly as the uninterrupted one would have, without random states in the checkpoint.
-    Worker processes are covered: MONAI's loader seeds them from torch's generator.
+    Each rank of a distributed run draws for itself, the first as a single process does. Worker processes are covered:
+    MONAI's loader seeds them from torch's generator.
 
     Args:
         seed: the run's seed.
@@ -31,7 +33,8 @@ class EpochSeed:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        torch_seed, transform_seed = np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(2)
+        place = [self.seed, engine.state.epoch, idist.get_rank()]
+        torch_seed, transform_seed = np.random.SeedSequence(place).generate_state(2)
         torch.manual_seed(int(torch_seed))
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=int(transform_seed))

@@ -90,15 +90,13 @@ class Predictions:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        self.test(
-            {"epoch": int(self.checkpoint.best.get("epoch", engine.state.epoch)), "of_epochs": engine.state.epoch}
-        )
+        if idist.get_rank() == 0:
+            epoch = int(self.checkpoint.best.get("epoch", engine.state.epoch))
+            self.test({"epoch": epoch, "of_epochs": engine.state.epoch})
 
     def test(self, chosen: Mapping[str, Any] | None = None) -> None:
         """Tests the network as it is; ``chosen`` says which epoch's weights it holds, where that is known."""
         self.tester.run()
-        if idist.get_rank() != 0:
-            return
         content = {**self.about, "trained": {**self.trained, **(chosen or {})}, **self.metric.predictions()}
         with written_beside(self.folder / self.file_name) as path:
             path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -55,9 +55,9 @@ class PretextReport:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        self.tester.run()
         if idist.get_rank() != 0:
             return
+        self.tester.run()
         report: dict[str, Any] = {"part": self.part}
         if self.order is not None:
             report["order"] = _of_order(self.order)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 
@@ -14,7 +15,7 @@ class Progress:
     """A tqdm bar over all iterations of all epochs, with the epoch and the loss beside it.
 
     ignite's own bar starts anew each epoch, which says little when an epoch is a few iterations. Lines that are logged
-    meanwhile appear above the bar.
+    meanwhile appear above the bar. Of several ranks the first has one.
     """
 
     def __init__(self) -> None:
@@ -33,8 +34,9 @@ class Progress:
 
         state = engine.state
         total = (state.max_epochs or 0) * (state.epoch_length or 0)
+        hidden = idist.get_rank() != 0
         self.bar = self.open.enter_context(
-            tqdm(total=total, initial=state.iteration, desc="training", unit="it", dynamic_ncols=True)
+            tqdm(total=total, initial=state.iteration, desc="training", unit="it", dynamic_ncols=True, disable=hidden)
         )
         self.open.enter_context(logging_redirect_tqdm())
 

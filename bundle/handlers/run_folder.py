@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import ignite.distributed as idist
 import monai
 import numpy as np
 import torch
@@ -84,4 +85,5 @@ def _circumstances() -> dict:
         "device": torch.cuda.get_device_name()
         if torch.cuda.is_available()
         else f"CPU, {torch.get_num_threads()} threads",
+        "ranks": idist.get_world_size(),
     }

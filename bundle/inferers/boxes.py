@@ -68,3 +68,19 @@ class BoxesInferer(FramesInferer):
             boxes = unpack_boxes(one, height, width, self.max_boxes, self.min_score, self.overlap)
             filled[: len(boxes)] = boxes
         return result
+
+
+class ClipDetector:
+    """A detector as MONAI Label calls it: the app sets ``network``, and hands over batches of clips.
+
+    Args:
+        inferer: `BoxesInferer`.
+    """
+
+    def __init__(self, inferer: BoxesInferer) -> None:
+        self.inferer = inferer
+        self.network: Any = None
+
+    def __call__(self, inputs: torch.Tensor, use_inferer: bool = True) -> torch.Tensor:
+        """``use_inferer`` is there for the app's sake and not used."""
+        return self.inferer(inputs, self.network)

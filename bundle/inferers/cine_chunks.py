@@ -50,7 +50,7 @@ class CineChunks(IterableDataset):
         image_size: side of the network's input.
         mean, std, channels: of `network_input`.
         frames_per_clip: so many evenly spaced frames, once each; None for all.
-        stride: every so many-th frame, where all are asked for.
+        stride: only every so many-th frame counts.
         frames_at_once: of a chunk.
         any_modality, time_axis: of `read_cine`.
 
@@ -120,9 +120,10 @@ class CineChunks(IterableDataset):
         return self.grey(cine_tensor(cine.frames.transpose(3, 0, 1, 2), cine.meta))
 
     def _chosen(self, n_frames: int) -> np.ndarray:
+        indices = np.arange(0, n_frames, self.stride)
         if self.frames_per_clip is None:
-            return np.arange(0, n_frames, self.stride)
-        return np.unique(even_indices(n_frames, self.frames_per_clip))
+            return indices
+        return indices[np.unique(even_indices(len(indices), self.frames_per_clip))]
 
     def _prepared(self, cine: MetaTensor, fit: SectorFit) -> dict[str, Any]:
         small = self.resize(self.crop(cine, fit))

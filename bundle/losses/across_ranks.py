@@ -55,6 +55,14 @@ def total(value: torch.Tensor) -> torch.Tensor:
     return value
 
 
+def of_all_ranks(value: Any) -> list[Any]:
+    """A plain value of each rank, in rank order."""
+    values = [value] * world_size()
+    if world_size() > 1:
+        distributed.all_gather_object(values, value)
+    return values
+
+
 def check_equal_batches(size: int, device: torch.device) -> None:
     """Raise on every rank when the ranks' batches differ in size, which a gather would hang on."""
     if world_size() == 1:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .across_ranks import total, world_size
 
 
 class PretextLoss(nn.Module):
@@ -23,7 +24,7 @@ class PretextLoss(nn.Module):
     - *learned* by uncertainty (Kendall, Gal and Cipolla, CVPR 2018, arXiv 1705.07115): each task has a learned
       s = log of its variance, and the loss is ``sum of weight * (exp(-s) * loss + s / 2)``, s starting at 0. Their
       factor of 1/2 for regressions is left out; it only moves s by a constant. The optimizer must be given the
-      parameters of this loss too.
+      parameters of this loss too. In a distributed run their gradient is the mean over the ranks.
 
     Args:
         losses: by the name of their task; each takes (outputs, targets) and keeps its ``parts``.
@@ -51,6 +52,8 @@ class PretextLoss(nn.Module):
         self.losses = nn.ModuleDict(losses)
         self.ends = {name: _start_and_end(name, (weights or {}).get(name, 1.0)) for name in losses}
         self.log_variances = nn.ParameterDict({name: torch.zeros(()) for name in losses} if learned else {})
+        for s in self.log_variances.values():  # the network's gradients are averaged by DistributedDataParallel
+            s.register_hook(lambda gradient: total(gradient) / world_size())
         self.progress = 0.0
         self.parts: dict[str, torch.Tensor] = {}
 

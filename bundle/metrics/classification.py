@@ -69,6 +69,19 @@ def clip_probabilities(
     return names, softmax(clips, axis=1)
 
 
+def probabilities_of_clip(outputs: npt.ArrayLike, num_classes: int, how: str = "mean") -> np.ndarray:
+    """The class probabilities ``(K,)`` of one clip from what `FrameClassifier` says of its frames.
+
+    Args:
+        outputs: logits ``(N, K)``, with attention ``(N, K + 1)``.
+        num_classes: K.
+        how: as of `clip_probabilities`, which see for the errors.
+    """
+    values = np.asarray(outputs, dtype=float)
+    attention = values[:, num_classes] if values.shape[1] > num_classes else None
+    return clip_probabilities(values[:, :num_classes], [0] * len(values), how, attention)[1][0]
+
+
 def check_clip_score(how: str) -> None:
     """Refuses what is none of `CLIP_SCORES`.
 

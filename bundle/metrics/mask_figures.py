@@ -17,6 +17,9 @@ from ..errors import InputError
 MASK_FIGURES = ("dice", "iou", "sensitivity", "ppv", "hd95_mm", "hd95_px")
 """What `mask_figures` gives."""
 
+PIXEL_SIZE = "pixel_size_mm"
+"""The column of a table."""
+
 
 def mask_figures(
     predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] | None = None
@@ -102,7 +105,7 @@ def pixel_spacing(record: Mapping[str, Any], meta: Mapping[str, Any]) -> tuple[f
     Raises:
         InputError: the column's cell is no number above 0.
     """
-    if size := number_above_0(record, "pixel_size_mm"):
+    if size := number_above_0(record, PIXEL_SIZE):
         return size, size
     if not meta.get("spacing"):
         return None

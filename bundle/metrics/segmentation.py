@@ -12,7 +12,14 @@ import torch
 from ..data.masked_dataset import MaskedDataset
 from ..transforms.put_back import put_back
 from .lesions import LesionMetric
-from .mask_figures import MASK_FIGURES, ellipse_circumference, mask_figures, number_above_0, pixel_spacing
+from .mask_figures import (
+    MASK_FIGURES,
+    PIXEL_SIZE,
+    ellipse_circumference,
+    mask_figures,
+    number_above_0,
+    pixel_spacing,
+)
 from .patient_means import summarise_frames
 
 CIRCUMFERENCE = "head_circumference_mm"
@@ -36,10 +43,16 @@ class SegmentationMetric(LesionMetric):
 
     Attributes:
         maps: of each item the probabilities as the network gave them, uint8 ``(h, w)``, for pictures.
+
+    Raises:
+        InputError: a record's cell in one of these columns is no number above 0.
     """
 
     def __init__(self, dataset: MaskedDataset, prefix: str = "") -> None:
         self.maps: list[np.ndarray] = []
+        for record in dataset.data:
+            for column in (PIXEL_SIZE, CIRCUMFERENCE):
+                number_above_0(record, column)  # told before training, not after it
         super().__init__(dataset, prefix)
 
     def reset(self) -> None:

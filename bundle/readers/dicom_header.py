@@ -41,8 +41,8 @@ class PixelElement:
     file_end: int
 
 
-def read_header(file: IO[bytes], attributes: Sequence[str], path: Path) -> Dataset:
-    """The named attributes of an open DICOM file and no others; leaves the file in front of the pixels.
+def read_header(file: IO[bytes], attributes: Sequence[str] | None, path: Path) -> Dataset:
+    """The named attributes of an open DICOM file and no others, None for all; leaves the file in front of the pixels.
 
     Raises:
         InputError: when it is no DICOM file, is a DICOMDIR, or cannot be read.
@@ -86,7 +86,7 @@ def find_pixels(file: IO[bytes], dataset: Dataset, path: Path) -> PixelElement:
     return element
 
 
-def _dataset(file: IO[bytes], attributes: Sequence[str], path: Path, with_pixels: bool) -> Dataset:
+def _dataset(file: IO[bytes], attributes: Sequence[str] | None, path: Path, with_pixels: bool) -> Dataset:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
@@ -97,7 +97,10 @@ def _dataset(file: IO[bytes], attributes: Sequence[str], path: Path, with_pixels
     try:
         with quiet_pydicom():
             return pydicom.dcmread(
-                file, force=forced, stop_before_pixels=not with_pixels, specific_tags=list(attributes)
+                file,
+                force=forced,
+                stop_before_pixels=not with_pixels,
+                specific_tags=None if attributes is None else list(attributes),
             )
     except InvalidDicomError as error:
         raise InputError(

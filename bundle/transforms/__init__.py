@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from .box_markups import BoxMarkupsd as BoxMarkupsd
 from .boxes import MaskToBoxesd as MaskToBoxesd
 from .boxes import boxes_of_mask as boxes_of_mask
 from .boxes import check_area as check_area
@@ -19,6 +20,7 @@ from .gaze import BlurWidth as BlurWidth
 from .gaze import Gaze as Gaze
 from .grey import ToGrey as ToGrey
 from .grey import ToGreyd as ToGreyd
+from .label_map import LabelMapd as LabelMapd
 from .load import LoadCined as LoadCined
 from .masks import MaskAlongd as MaskAlongd
 from .masks import ToMaskd as ToMaskd

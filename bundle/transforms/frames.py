@@ -40,6 +40,26 @@ def network_input(
     return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
+def check_normalisation(mean: float | Sequence[float], std: float | Sequence[float], channels: int) -> None:
+    """Refuse what `network_input` cannot use.
+
+    Raises:
+        InputError: not one number, or one for each channel; or a ``std`` that is not above 0.
+    """
+    for name, value in (("mean", mean), ("std", std)):
+        try:
+            numbers = np.asarray(value, dtype=float).reshape(-1)
+        except (TypeError, ValueError):
+            numbers = np.array([np.nan])
+        if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
+            each = f", or {channels} numbers, one for each of its channels" if channels > 1 else ""
+            raise InputError(
+                f"{name}: found {value!r}, expected one number for an encoder of {channels} channels{each}"
+            )
+        if name == "std" and not (numbers > 0).all():
+            raise InputError(f"{name}: found {value!r}, expected a number above 0, which the input is divided by")
+
+
 class EvenFramesd(MapTransform):
     """Evenly spaced frames of the cine under ``keys``: adds ``frames`` and ``frame_index``, and takes the cine out.
 
@@ -55,7 +75,7 @@ class EvenFramesd(MapTransform):
         channels: grey frames are repeated to this many channels.
 
     Raises:
-        InputError: ``n_frames`` below 1, or the cine has no frame.
+        InputError: ``n_frames`` below 1, another normalisation than for the channels, or the cine has no frame.
     """
 
     def __init__(
@@ -70,6 +90,7 @@ class EvenFramesd(MapTransform):
         self.channels = channels
         if n_frames < 1:
             raise InputError(f"n_frames: found {n_frames}; expected at least 1")
+        check_normalisation(mean, std, channels)
         self.n_frames = n_frames
         self.mean = mean
         self.std = std

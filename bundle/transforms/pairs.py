@@ -14,7 +14,7 @@ from monai.transforms.transform import Randomizable
 from ..data.frame_times import frame_seconds
 from ..errors import InputError
 from ..keys import Keys
-from .frames import network_input
+from .frames import check_normalisation, network_input
 from .pair_presets import PairPreset, pair_preset
 from .pair_rules import PairDraw
 
@@ -47,6 +47,7 @@ class RandPairViews(RandomizableTransform):
         channels: int = 1,
     ) -> None:
         super().__init__()
+        check_normalisation(mean, std, channels)
         self.channels = channels
         self.preset = pair_preset(preset) if isinstance(preset, str) else preset
         self.augment = augment if augment is not None else Compose([])

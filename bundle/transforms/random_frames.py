@@ -13,7 +13,7 @@ from monai.transforms import MapTransform, Randomizable
 
 from ..errors import InputError
 from ..keys import Keys
-from .frames import chosen_frames, even_indices, network_input
+from .frames import check_normalisation, chosen_frames, even_indices, network_input
 from .view_geometry import RandViewGeometry, resample
 
 
@@ -83,6 +83,7 @@ class RandAugmentFramesd(Randomizable, MapTransform):
         channels: int = 1,
     ) -> None:
         super().__init__(keys)
+        check_normalisation(mean, std, channels)
         self.geometry = geometry
         self.intensity = intensity
         self.mean = mean

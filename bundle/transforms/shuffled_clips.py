@@ -19,7 +19,7 @@ from .clip_geometry import ClipGeometry, round_window
 from .clip_motion import MOTION_THRESHOLD, even_brightness, least_difference
 from .clip_sampling import ClipDraw, ClipSampling
 from .frame_order import FrameOrders
-from .frames import network_input
+from .frames import check_normalisation, network_input
 from .view_intensity import RandViewIntensity
 
 
@@ -121,6 +121,7 @@ class RandShuffledClipd(MapTransform, Randomizable):
         self.geometry = geometry if geometry is not None else ClipGeometry()
         self.jitter = jitter if jitter is not None else frame_jitter()
         self.motion_threshold = motion_threshold
+        check_normalisation(mean, std, channels)
         self.mean = mean
         self.std = std
         self.channels = channels

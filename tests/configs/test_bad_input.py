@@ -189,6 +189,50 @@ def test_datalists(refused, change, said, workflow, tiny, tmp_path):
     assert whole(tmp_path / "run") == earlier
 
 
+DETECTION = ("finetune.yaml", "segmentation.yaml", "detection.yaml")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "said"),
+    [
+        (("train.yaml",), {"max_epochs": 0}, "max_epochs: found 0, expected"),
+        (("train.yaml",), {"train::trainer::max_epochs": 0}, "max_epochs: found 0, expected"),
+        (("train.yaml",), {"seed": -1}, "seed: found -1, expected"),
+        (("train.yaml",), {"crop_area": [0.9, 0.5]}, "crop_area: found [0.9, 0.5], expected"),
+        (("train.yaml", "pretrain_order_geometry.yaml"), {"image_size": 0}, "image_size: found 0, expected"),
+        (("finetune.yaml",), {"learning_rate": "fast"}, "learning_rate: found 'fast', expected"),
+        (("finetune.yaml",), {"batch_size": 0}, "batch_size: found 0, expected"),
+        (DETECTION, {"max_boxes": 0}, "max_boxes: found 0, expected"),
+        (DETECTION, {"overlap": 1.5}, "overlap: found 1.5, expected"),
+        (DETECTION, {"min_score": -0.1}, "min_score: found -0.1, expected"),
+        (("inference.yaml",), {"threshold": 2}, "threshold: found 2, expected"),
+    ],
+)
+def test_settings_are_refused_before_anything_is_read(recipe, setting, said, refused, tiny, tmp_path):
+    tiny |= {"dataset_dir": str(tmp_path / "not looked at")}
+    assert said in refused(*recipe, **{**tiny, **setting})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("recipe", ["train.yaml", "finetune.yaml"])
+def test_a_normalisation_for_other_channels_loses_nothing(recipe, refused, tiny, tmp_path):
+    earlier = earlier_run(tmp_path / "run")
+    error = refused(recipe, **tiny, mean=[0.1, 0.2, 0.3], overwrite=True)
+    assert "mean: found [0.1, 0.2, 0.3], expected one number for an encoder of 1 channels" in error
+    assert whole(tmp_path / "run") == earlier
+
+
+def test_a_bad_pixel_size_is_told_before_the_first_epoch(refused, workflow, tiny, tmp_path):
+    recipe = ("finetune.yaml", "segmentation.yaml")
+    content = copy.deepcopy(workflow(*recipe, **tiny).parser.get_parsed_content("datalist").content)
+    tested = next(record for record in content["testing"] if record["mask"])
+    tested["pixel_size_mm"] = "-0.2"
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    error = refused(*recipe, **tiny, datalist_file=str(tmp_path / "list.json"))
+    assert tested["video_id"] in error and "pixel_size_mm is '-0.2'; expected a number of mm, above 0" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_disk_leaves_the_earlier_state(workflow, tiny, tmp_path, monkeypatch):
     """The disk is full when a run that is gone on with writes its checkpoint, or in the end its encoder."""
     workflow("train.yaml", **{**tiny, "max_epochs": 1}).run()

@@ -16,6 +16,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
+from pydicom import dcmread
 
 from bundle.networks import EMBEDDING, Encoder, save_encoder, write_description
 from bundle.networks.trained_model import NETWORKS
@@ -140,6 +141,26 @@ def test_boxes_of_a_folder_without_a_table(
     assert "seconds" in one["frames"][1]
 
 
+def test_of_dicom_also_dicom(
+    phantom: Path, trained: Callable[..., Path], infer: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    pytest.importorskip("highdicom", reason="needs highdicom: install the extra test")
+    clip = sorted((phantom / "clips").rglob("*.dcm"))[0]
+    more = {"dicom": True, "stride": 4, "threshold": 0.4, "pictures": False, "videos": False}
+    infer(run_dir=trained("segmentation"), input=clip, output_dir=tmp_path / "masks", more=more)
+    voxels = np.asarray(nibabel.load(tmp_path / "masks" / f"{clip.name}_mask.nii.gz").dataobj)  # type: ignore[attr-defined]
+    seg = dcmread(tmp_path / "masks" / f"{clip.name}_seg.dcm")
+    assert voxels.any() and np.array_equal(seg.pixel_array, voxels.transpose(2, 1, 0))
+    told = infer(run_dir=trained("classification", num_classes=2), input=clip, more=more)
+    report = dcmread(tmp_path / "out" / f"{clip.name}_sr.dcm")
+    assert not (tmp_path / "out" / f"{clip.name}_seg.dcm").exists()
+    groups = report.ContentSequence[-1].ContentSequence
+    for group, row in zip(groups, [told["clips"][0], *told["clips"][0]["frames"]], strict=True):
+        numbers = [item.MeasuredValueSequence[0] for item in group.ContentSequence if item.ValueType == "NUM"]
+        assert [number.FloatingPointValue for number in numbers] == list(row["probabilities"].values())
+    assert report.PatientID == seg.PatientID == dcmread(clip).PatientID
+
+
 def test_the_encoder_of_a_pretraining_and_one_file(
     ultrasound_data: Path, infer: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -191,6 +212,8 @@ def test_what_it_refuses(
     assert "(1, 64, 64), expected (1, 32, 32)" in refused("inference.yaml", **given, image_size=64)
     assert "(3, 32, 32), expected (1, 32, 32)" in refused("inference.yaml", **given, in_channels=3)
     assert "was trained for segmentation" in refused("inference.yaml", **given, task="saliency")
+    detection = {**given, "run_dir": str(trained("detection"))}
+    assert "expected segmentation or classification" in refused("inference.yaml", **detection, dicom=True)
     missing = str(tmp_path / "none.dcm")
     assert "none.dcm: no such file or folder" in refused("inference.yaml", **{**given, "input": missing})
     assert "lies in the folder of clips" in refused(

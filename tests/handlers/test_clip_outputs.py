@@ -178,6 +178,20 @@ def test_boxes_with_scores(tmp_path: Path) -> None:
     assert drawn[10, 20:40].all() and drawn[24, 20:40].all() and drawn[10:25, 39].all() and not drawn[25].any()
 
 
+def test_writers_get_what_postprocessing_leaves(tmp_path: Path) -> None:
+    def doubled(sample: dict[str, Any]) -> dict[str, Any]:
+        assert {"meta", "original", "frame_index"} <= set(sample)
+        return {**sample, "pred": 2 * sample["pred"]}
+
+    dataset = Chunks()
+    engine = Engine(lambda _, chunk: {"pred": torch.as_tensor(chunk["frame_index"])[:, None].float()})
+    writer = EmbeddingResults(tmp_path, model_of("embedding"))
+    ClipOutputs([writer], dataset, doubled).attach(engine)  # type: ignore[arg-type]
+    engine.run(dataset)
+    with np.load(tmp_path / "embeddings.npz") as file:
+        assert file["features"][:, 0].tolist() == [0, 2, 4, 6, 8] * 2
+
+
 def test_classes_of_frames_and_clips(tmp_path: Path) -> None:
     def logits(chunk: Any, k: int) -> torch.Tensor:
         return torch.tensor([0.0, 1.0 if k else 9.0])

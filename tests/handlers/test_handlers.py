@@ -50,6 +50,15 @@ def test_an_epoch_draws_the_same_whether_reached_or_resumed():
     assert draws(4, epochs=1)[1] != whole[1]
 
 
+def test_each_rank_draws_for_itself(monkeypatch):
+    alone = draws(3, epochs=1)
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    second = draws(3, epochs=1)
+    assert all(one[:2] != other[:2] for one, other in zip(alone[1], second[1], strict=True))
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 0)
+    assert draws(3, epochs=1) == alone
+
+
 def loss_engine(losses):
     loss = SimpleNamespace(parts={})
 

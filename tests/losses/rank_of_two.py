@@ -12,7 +12,8 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from bundle.errors import InputError
-from bundle.losses import NTXentLoss, SemiSupervisedContrastiveLoss
+from bundle.losses import NTXentLoss, PretextLoss, SemiSupervisedContrastiveLoss
+from bundle.losses.across_ranks import of_all_ranks
 
 
 def main(rank: int, world: int, store: str, job_file: str, result: str) -> None:
@@ -43,6 +44,10 @@ def main(rank: int, world: int, store: str, job_file: str, result: str) -> None:
     run("alone", NTXentLoss(0.2, gather=False))
     semi = SemiSupervisedContrastiveLoss(0.2)
     run("semi", lambda z: semi({"projection": z, "logits": z[..., :3]}, {"label": mine["label"]}))
+    learned = PretextLoss({"contrast": semi}, learned=True).double()
+    run("learned", lambda z: learned({"projection": z, "logits": z[..., :3]}, {"label": mine["label"]}))
+    out["log_variance.grad"] = learned.log_variances["contrast"].grad
+    out["told"] = str(of_all_ranks({"rank": rank}))
     try:
         NTXentLoss()(torch.ones(2 + rank, 2, 4))
     except InputError as error:

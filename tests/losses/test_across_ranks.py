@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle.losses import NTXentLoss, SemiSupervisedContrastiveLoss
-from bundle.losses.across_ranks import check_equal_batches, gather, rank, total, world_size
+from bundle.losses import NTXentLoss, PretextLoss, SemiSupervisedContrastiveLoss
+from bundle.losses.across_ranks import check_equal_batches, gather, of_all_ranks, rank, total, world_size
 
 WORKER = Path(__file__).with_name("rank_of_two.py")
 
@@ -75,6 +75,15 @@ def whole_semi(z, job):
     return SemiSupervisedContrastiveLoss(0.2)(outputs, {"label": job["label"]})
 
 
+def learned_weights() -> PretextLoss:
+    return PretextLoss({"contrast": SemiSupervisedContrastiveLoss(0.2)}, learned=True).double()
+
+
+def whole_learned(z, job, weigh=None):
+    outputs = {"projection": z, "logits": z[..., :3]}
+    return (weigh or learned_weights())(outputs, {"label": job["label"]})
+
+
 @pytest.mark.parametrize(
     ("name", "loss_of"),
     [
@@ -83,6 +92,7 @@ def whole_semi(z, job):
         ("extra", whole_extra),
         ("alone", whole_alone),
         ("semi", whole_semi),
+        ("learned", whole_learned),
     ],
 )
 def test_two_ranks_equal_one_process(job, ranks, name, loss_of):
@@ -91,6 +101,19 @@ def test_two_ranks_equal_one_process(job, ranks, name, loss_of):
     for one in ranks:
         torch.testing.assert_close(one[f"{name}.loss"], loss, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(one[f"{name}.grad"], gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_learned_task_weights_are_the_same_on_all_ranks(job, ranks):
+    weigh = learned_weights()
+    whole(job, lambda z: whole_learned(z, job, weigh))
+    for one in ranks:
+        expected = weigh.log_variances["contrast"].grad
+        torch.testing.assert_close(one["log_variance.grad"], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_each_rank_is_told_what_all_have(ranks):
+    assert [one["told"] for one in ranks] == ["[{'rank': 0}, {'rank': 1}]"] * 2
+    assert of_all_ranks(3) == [3]
 
 
 def test_gathering_matters_here(job):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that cannot be worked with, and options of the command line that are none."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bundle.errors import InputError
+from bundle.settings import check_command_line, check_settings
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PRETRAINING = str([str(CONFIGS / name) for name in ("train.yaml", "pretrain_order_geometry.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("max_epochs", 0, "found 0, expected a whole number, 1 or more"),
+        ("batch_size", 2.5, "found 2.5, expected a whole number"),
+        ("max_boxes", True, "found True, expected a whole number"),
+        ("seed", -1, "found -1, expected a whole number, 0 or more"),
+        ("learning_rate", "fast", "found 'fast', expected a number above 0"),
+        ("learning_rate", float("nan"), "found nan, expected a number above 0"),
+        ("weight_decay", -0.1, "expected a number, 0 or more"),
+        ("overlap", 1.01, "found 1.01, expected a number from 0 to 1"),
+        ("crop_area", [0.8, 0.5], "found [0.8, 0.5], expected two shares"),
+        ("crop_area", [0, 1], "expected two shares"),
+        ("crop_area", [0.5, 1.1], "expected two shares"),
+        ("crop_area", 0.5, "found 0.5, expected two shares"),
+        ("crop_area", ["a", "b"], "expected two shares"),
+    ],
+)
+def test_what_cannot_be_worked_with(name, value, expected):
+    with pytest.raises(InputError, match=f"^{name}: .*{re.escape(expected)}.*--{name}$"):
+        check_settings(rotation=0, **{name: value})
+
+
+def test_what_can():
+    check_settings(max_epochs=1, seed=0, learning_rate=1, overlap=0, min_score=1.0, crop_area=(1, 1), image_size=None)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--max_epoch", "--max_epoch: found no 'max_epoch' in .*train.yaml.*; did you mean --max_epochs?"),
+        ("--stride_frame=3", "did you mean --stride_frames?"),
+        ("--train::trainr::max_epochs", "no 'train::trainr' in .* did you mean --train::trainer?"),
+        ("--train#max_epochs", "no 'train::max_epochs' in "),
+        ("--parts::training", "no 'parts::training' in "),
+        ("--train::handlers::99::seed", "no 'train::handlers::99' in "),
+        ("-lr", "no 'lr' in "),
+    ],
+)
+def test_options_that_are_none(option, told):
+    with pytest.raises(InputError, match=told.replace("?", r"\?")):
+        check_command_line(["run", "--config_file", PRETRAINING, option, "3"])
+
+
+def test_options_that_are():
+    more = [
+        "--seed",
+        "-1",
+        "--max-epochs=3",
+        "--train::trainer::max_epochs",
+        "3",
+        "--optimizer#eps",
+        "1e-6",
+        "--resume",
+    ]
+    deep = ["--train::handlers::0::seed", "2", "--n_frames", "3", "--run_id", "run", "--", "--trace"]
+    check_command_line(["run", "--config_file", PRETRAINING, *more, *deep])
+    check_command_line(["run", f"--config_file={CONFIGS / 'finetune.yaml'}", "--tracking", "mlflow", "--run_name", "a"])
+    check_command_line(["run", "--args_file", "a.json", "--max_epoch", "3"])
+    check_command_line(["pytest", "--config_file", PRETRAINING, "--max_epoch", "3"])
+    check_command_line()  # this program is another one
