@@ -18,7 +18,7 @@ from bundle.networks.trained_model import NETWORKS
 PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
 
-ROOMS = "data|errors|files|handlers|inferers|keys|losses|metrics|networks|readers|reports|transforms"
+ROOMS = "data|errors|files|handlers|inferers|keys|losses|metrics|networks|readers|reports|settings|transforms"
 SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
 """Of what ``trained`` of a description holds, these are the recipe's own settings."""
 
@@ -45,13 +45,11 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
         "multi_gpu_train": overlays,
     }
     made = {}
-    if not (configs / "multi_gpu_train.yaml").is_file():
-        del jobs["multi_gpu_train"]
     for job, files in jobs.items():
         base = [*recipes, "multi_gpu_train.yaml"] if job == "multi_gpu_train" else recipes
         config = _merged(configs, base, files, None if embedding else _samples_apart)
         made[job] = _renamed(_with_settings(config, description))
-    served = [] if embedding else ["export/label.yaml", f"export/label_{description['task']}.yaml"]
+    served = ["export/label.yaml", f"export/label_{description['task']}.yaml"]
     inference = _merged(configs, ["inference.yaml"], ["export/inference.yaml", *served])
     made["inference"] = _renamed(_with_network(inference, description))
     return made
@@ -70,7 +68,11 @@ def _merged(
     for path in paths[len(recipes) :]:
         for key, value in ConfigParser.load_config_file(str(path)).items():
             merge_kv(parser, key, value)
-    return parser.get()
+    config: Config = parser.get()
+    # from another folder MONAI finds a bundle's own code in `run` only
+    return {name: value for name, value in config.items() if name != "initialize"} | {
+        "run": [*config["initialize"], *config["run"]]
+    }
 
 
 def _samples_apart(config: Config) -> Config:
