@@ -140,8 +140,9 @@ def run_inside(subject: Subject, *words: str, processes: int = 1, limit: float =
         raise NotRunError(f"not done after {limit:.0f} s") from error
     if done.returncode:
         said = [line for line in re.split(r"[\r\n]+", f"{done.stdout}\n{done.stderr}") if line.strip()]
-        told = [line for line in said if re.match(r"error: |\w*Error\b", line.strip())] or said or ["no word"]
-        raise WrongError(told[0 if processes > 1 else -1].strip()[:300])
+        plain = [line for line in said if line.startswith("error: ")]
+        causes = [line for line in said if re.match(r"[\w.]+Error: ", line)]  # of a chain the first is the cause
+        raise WrongError((plain or causes or said[-1:] or ["no word"])[0].strip()[:300])
     return done.stdout
 
 

@@ -152,7 +152,7 @@ def test_a_config_is_run_from_elsewhere_and_without_the_repository(bundle_dir: P
     config = bundle_dir / "configs" / "inference.json"
     assert outcomes(bundle_dir, "inference")["inference"] == (OK, "1 files in its output folder")
     assert (bundle_dir.parent / "out" / "inference" / "results.json").read_text() == "made"
-    change(config, lambda c: c["imports"].append("$import bundle.networks"))
+    change(config, lambda c: c["run"].append("$__import__('bundle')"))
     told = outcomes(bundle_dir, "inference")["inference"]
     assert told[0] == FAILED and "not this bundle's own code" in told[1]
 
