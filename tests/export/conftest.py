@@ -35,7 +35,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if (output / name).exists():
             return output / name
         run = tmp_path_factory.mktemp(f"run_{name}")
-        network = {"num_classes": 2} if task.task == "classification" else {}
+        network = {"num_classes": 2, "attention": False} if task.task == "classification" else {}
         torch.manual_seed(0)
         torch.save(NETWORKS[task.task](Encoder(), **network).state_dict(), run / "model.pt")
         described = {"task": task.task, "architecture": "resnet18", "in_channels": 1, "image_size": 32}

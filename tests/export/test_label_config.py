@@ -33,7 +33,7 @@ def test_both_ways_to_a_result_agree(
     told = json.loads((out / "results.json").read_text())["clips"][0]
 
     shown = config["displayable_configs"]
-    assert {"frame_stride", "max_frames", "any_modality"} < set(shown)
+    assert {"frame_stride", "max_frames", "any_modality"} <= set(shown)
     shown["frame_stride"] = 2
     config.parse()
     sample: dict[str, Any] = {"image": str(path), "device": "cpu"}
