@@ -28,9 +28,10 @@ class DicomSegmentation(DicomWriter):
     """Writes ``NAME_seg.dcm``: a binary segmentation with a frame for each frame looked at, marked or not.
 
     An ultrasound cine has no coordinates of the patient, so neither has its segmentation: frames lie pixel on pixel on
-    the source frames that their Derivation Image Sequence names (PS3.3 A.51.5.1), and carry the size of a pixel where
-    the source says it. highdicom makes such a segmentation of one frame only; it makes the object, and the frames are
-    laid in here, told apart by their temporal position.
+    the source frames that their Derivation Image Sequence names (PS3.3 A.51.5.1). highdicom makes such a segmentation
+    of one frame only; it makes the object, and the frames are laid in here, told apart by their temporal position. The
+    size of a pixel is left to the source: the Pixel Measures Sequence may be absent, and where it stands without
+    coordinates GDCM, and ITK with it, do not open the file.
 
     Held are the masks of one clip with a bit for each pixel, twice while they are written, and some 50 kB a frame: 250
     MB for 1000 frames of 1024 x 768.
@@ -77,8 +78,6 @@ class DicomSegmentation(DicomWriter):
         made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [source.reference()]
         for name, value in source.lossy.items():
             setattr(made, name, value)
-        if (spacing := chunk[Keys.META].get("spacing")) is not None:
-            made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [_measures(spacing)]
         _lay_in(made, source, self.frames)
         self.packed += np.packbits(self.rest, bitorder="little").tobytes()
         self.packed += bytes(len(self.packed) % 2)
@@ -101,16 +100,6 @@ class DicomSegmentation(DicomWriter):
             parameters={"weights_sha256": self.model.sha256, "threshold": f"{self.threshold:g}"},
         )
         return SegmentDescription(1, name[:64], category, kind, "AUTOMATIC", algorithm)
-
-
-def _measures(spacing: Sequence[float]) -> Dataset:
-    from pydicom import Dataset
-    from pydicom.valuerep import DS
-
-    measures = Dataset()
-    measures.PixelSpacing = [DS(float(mm), auto_format=True) for mm in spacing]
-    measures.SliceThickness = None  # not known; highdicom reads no file without it
-    return measures
 
 
 def _lay_in(made: Any, source: DicomSource, indices: Sequence[int]) -> None:
