@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from bundle_checks import SECTIONS
-from bundle_facts import only_simulated, sources, tested
+from bundle_facts import only_simulated, sources
+from bundle_facts import tested as figures_of
 from bundle_metadata import ROOT, SMALL, metadata
 from bundle_page import data_license, readme
 from bundle_tasks import TASKS
@@ -163,7 +164,7 @@ def test_figures_of_a_pretraining_are_those_of_its_probe(trained) -> None:
 def test_predictions_of_another_task_are_refused(tmp_path: Path) -> None:
     write_predictions(tmp_path)
     with pytest.raises(InputError, match="predictions of classification, the model beside it is for segmentation"):
-        tested(plain(tmp_path, task="segmentation"), description_of("segmentation"))
+        figures_of(plain(tmp_path, task="segmentation"), description_of("segmentation"))
 
 
 def test_a_class_that_label_would_hide_is_refused(tmp_path: Path) -> None:
