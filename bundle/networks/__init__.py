@@ -13,7 +13,7 @@ from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
-from .published import description_of, publish, write_model
+from .published import description_of, origin, publish, write_model
 from .pyramid import PyramidNet
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
@@ -47,6 +47,7 @@ __all__ = [
     "load_weights",
     "open_encoder",
     "open_model",
+    "origin",
     "parameter_groups",
     "publish",
     "read_state_dict",

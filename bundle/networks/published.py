@@ -77,3 +77,26 @@ def publish(run_dir: str | os.PathLike[str], models_dir: str | os.PathLike[str])
                     f"the bundle is left as it was, the new model stays in {run_dir}: export it as a bundle of its own"
                 )
     return write_model(models_dir, model)
+
+
+def origin(models_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Which data the model there comes from, as ``encoder`` of what a training that goes on from it tells of itself.
+
+    Names of data only, each once and the latest first, ``{"data": name, "encoder": {"data": name, ...}}``: weights
+    remember them all, however often they are trained again.
+
+    Raises:
+        InputError: there is no model.
+    """
+    path = Path(models_dir) / DESCRIPTION_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a model to go on from, or --from_model False")
+    said: Any = json.loads(path.read_text(encoding="utf-8"))
+    names, inner = [said.get("data")], said.get("trained", {}).get("encoder")
+    while inner:
+        names.append(inner.get("data"))
+        inner = inner.get("encoder")
+    told: dict[str, Any] = {}
+    for name in reversed(dict.fromkeys(name for name in names if name)):
+        told = {"data": name, **({"encoder": told} if told else {})}
+    return told

@@ -15,6 +15,7 @@ from bundle.networks import (
     Encoder,
     SegmentationNet,
     open_model,
+    origin,
     publish,
     save_encoder,
     write_description,
@@ -70,3 +71,19 @@ def test_a_bundle_keeps_its_model_unless_the_new_one_is_of_its_kind(tmp_path: Pa
     second = torch.load(tmp_path / "second" / "model.pt", weights_only=True)
     now = torch.load(models / "model.pt", weights_only=True)
     assert all(torch.equal(now[name], second[name]) for name in second)
+
+
+def test_weights_remember_all_their_data_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file.*from_model False"):
+        origin(tmp_path)
+    about = {
+        "data": "mine",
+        "trained": {"encoder": {"data": "a", "encoder": {"data": "mine", "encoder": {"data": "b"}}}},
+    }
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    assert origin(tmp_path) == {"data": "mine", "encoder": {"data": "a", "encoder": {"data": "b"}}}
+    again = {"data": "mine", "trained": {"encoder": origin(tmp_path)}}
+    (tmp_path / "model.json").write_text(json.dumps(again))
+    assert origin(tmp_path) == {"data": "mine", "encoder": {"data": "a", "encoder": {"data": "b"}}}
+    (tmp_path / "model.json").write_text(json.dumps({"data": "x", "trained": {"encoder": {}}}))
+    assert origin(tmp_path) == {"data": "x"}
