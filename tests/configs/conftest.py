@@ -11,12 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from monai.bundle import ConfigWorkflow
 
 from bundle.data import make_phantom
 from bundle.errors import InputError, input_error_in
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def pictures() -> None:
+    """For tests that look at the pictures of a run."""
+
+
+@pytest.fixture(autouse=True)
+def drawing_takes_no_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not drawn, which takes half of the time of a tiny run; tests with `pictures` draw them."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: Path(path).touch())
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def predictions_of(overrides) -> dict:
     return json.loads((Path(overrides["output_dir"]) / "predictions.json").read_text())
 
 
-def test_a_run_writes_all_it_promises(workflow, small):
+def test_a_run_writes_all_it_promises(workflow, small, pictures):
     made = workflow("finetune.yaml", **small)
     assert made.check_properties() == []
     counted = []

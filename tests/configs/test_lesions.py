@@ -26,7 +26,7 @@ def quick(tiny: dict[str, Any]) -> dict[str, Any]:
     return {**tiny, "max_epochs": 1, "frames_per_clip": 2, "test_frames_per_clip": 2}
 
 
-def test_segmentation_of_cines(workflow: Callable[..., ConfigWorkflow], quick: dict[str, Any]) -> None:
+def test_segmentation_of_cines(workflow: Callable[..., ConfigWorkflow], quick: dict[str, Any], pictures: None) -> None:
     run = workflow(*SEGMENTATION, **quick)
     run.run()
     folder = Path(quick["output_dir"])
@@ -44,7 +44,7 @@ def test_segmentation_of_cines(workflow: Callable[..., ConfigWorkflow], quick: d
     assert (folder / "overlays.png").stat().st_size > 5000 and (folder / "embeddings.npz").exists()
 
 
-def test_detection_of_cines(workflow: Callable[..., ConfigWorkflow], quick: dict[str, Any]) -> None:
+def test_detection_of_cines(workflow: Callable[..., ConfigWorkflow], quick: dict[str, Any], pictures: None) -> None:
     run = workflow(*DETECTION, **quick, min_score=0.0)
     run.run()
     folder = Path(quick["output_dir"])

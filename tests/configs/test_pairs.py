@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,12 @@ def test_every_preset_trains_and_resumes_exactly(workflow, tiny, two_clips_a_pat
     batches = []
     trainer = whole.parser.get_parsed_content("train#trainer")
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: batches.append(engine.state.batch))
+    folder, broken = Path(tiny["output_dir"]), tmp_path / "broken"
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=2), lambda engine: shutil.copytree(folder, broken))
     whole.run()
-    folder = Path(tiny["output_dir"])
     rows = json.loads((folder / "metrics.json").read_text())
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert all(np.isfinite(row[part]) for row in rows[1:] for part in ("loss", "contrast", "label"))
-    assert np.asarray(Image.open(folder / "pairs.png").convert("L")).std() > 10
     trained = json.loads((folder / "encoder.json").read_text())["trained"]
     assert trained["method"].endswith(f"pairs {preset}") and trained["pair_gap"] == GAPS.get(preset)
 
@@ -63,18 +64,18 @@ def test_every_preset_trains_and_resumes_exactly(workflow, tiny, two_clips_a_pat
         assert all(records[a][Keys.PATIENT_ID] == records[b][Keys.PATIENT_ID] for a, b in zip(own, other, strict=True))
         assert whole.parser.get_parsed_content("loss").losses["contrast"].contrast.mask_same_patient
 
-    broken = {**tiny, "output_dir": str(tmp_path / "broken")}
-    interrupted = workflow("train.yaml", **broken)
-    trainer = interrupted.parser.get_parsed_content("train#trainer")
-    trainer.add_event_handler(Events.EPOCH_COMPLETED(once=1), lambda engine: engine.terminate())
-    interrupted.run()
-    assert json.loads((tmp_path / "broken" / "metrics.json").read_text())[-1]["epoch"] == 1
     torch.manual_seed(1234)
-    workflow("train.yaml", **broken, resume=True).run()
-    kept, resumed = (
-        torch.load(Path(run["output_dir"]) / "last.pt", weights_only=True)["network"] for run in (tiny, broken)
-    )
+    workflow("train.yaml", **{**tiny, "output_dir": str(broken)}, resume=True).run()
+    kept, resumed = (torch.load(run / "last.pt", weights_only=True)["network"] for run in (folder, broken))
     assert all(torch.equal(value, resumed[name]) for name, value in kept.items())
+
+
+@pytest.mark.parametrize("preset", ["us-ucl", "echoclr"])
+def test_what_else_a_pair_can_have_is_drawn(workflow, tiny, two_clips_a_patient, tmp_path, pictures, preset):
+    tiny |= {"pair_preset": preset, "pair_gap": GAPS.get(preset), "datalist_file": str(two_clips_a_patient)}
+    montage = workflow("train.yaml", **tiny).parser.get_parsed_content("montage")
+    montage.figure([0, 1]).savefig(tmp_path / "pairs.png")
+    assert np.asarray(Image.open(tmp_path / "pairs.png").convert("L")).std() > 10
 
 
 def test_gap_and_preset_are_checked(refused, workflow, tiny):

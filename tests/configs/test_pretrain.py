@@ -32,7 +32,7 @@ def test_nothing_is_missing_from_the_recipe(recipe, workflow, tiny):
     assert workflow(*recipe, **tiny).check_properties() == []
 
 
-def test_order_and_geometry_write_all_they_promise(workflow, tiny):
+def test_order_and_geometry_write_all_they_promise(workflow, tiny, pictures):
     workflow(*ORDER_GEOMETRY, **tiny).run()
     folder = Path(tiny["output_dir"])
     written = {path.name for path in folder.iterdir()}

@@ -25,7 +25,7 @@ def small(tiny):
     return {**tiny, **less, "output_stride": 16}
 
 
-def test_a_run_leaves_figures_beside_the_prior_pictures_and_a_network(small, workflow, tmp_path, caplog):
+def test_a_run_leaves_figures_beside_the_prior_pictures_and_a_network(small, workflow, tmp_path, caplog, pictures):
     with caplog.at_level("INFO"):
         made = workflow(*RECIPE, **small)
         made.run()

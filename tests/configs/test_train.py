@@ -37,7 +37,7 @@ def test_nothing_is_missing_from_the_recipe(workflow, tiny):
     assert workflow("train.yaml", **tiny).check_properties() == []
 
 
-def test_a_run_writes_all_it_promises(workflow, tiny):
+def test_a_run_writes_all_it_promises(workflow, tiny, pictures):
     workflow("train.yaml", **tiny).run()
     folder = Path(tiny["output_dir"])
     assert sorted(path.name for path in folder.iterdir()) == WRITTEN

@@ -25,7 +25,7 @@ from bundle.networks import OrderGeometryHeads, PretextNet
 from bundle.transforms import ClipGeometry, ClipSampling, CropToSector, RandShuffledClipd, ResizeFrames, shuffled_clips
 
 N_FRAMES, SIZE = 6, 48
-CLIPS, HELD_OUT = 300, 240
+CLIPS, HELD_OUT = 200, 160
 CHANCE = 1 / 3  # three frames have three orders
 SPREAD = (CHANCE * (1 - CHANCE) / HELD_OUT) ** 0.5
 

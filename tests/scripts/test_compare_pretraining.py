@@ -23,11 +23,11 @@ def compare(plan: Path, data: Path, output: Path) -> subprocess.CompletedProcess
 
 
 def test_every_cell_is_run_once_and_judged(tmp_path):
-    make_phantom(tmp_path / "data" / "phantom", patients_per_class=6, clips_per_patient=1, n_frames=6)
+    make_phantom(tmp_path / "data" / "phantom", patients_per_class=6, clips_per_patient=1, n_frames=4)
     plan = {
         "overrides": {"dataset_dir": "{data}/phantom", "image_size": 32, "batch_size": 8, "max_epochs": 1},
         "methods": {
-            "contrast": {"config": "configs/train.yaml", "seeds": [0, 1], "overrides": {"label_fraction": 0}},
+            "contrast": {"config": "configs/train.yaml", "seeds": [1], "overrides": {"label_fraction": 0}},
             "20 % labels": {"config": ["configs/train.yaml"]},
         },
         "targets": {"phantom": {"dataset_dir": "{data}/phantom", "own_split": True}},
@@ -37,18 +37,16 @@ def test_every_cell_is_run_once_and_judged(tmp_path):
     output = tmp_path / "out"
     done = compare(path, tmp_path / "data", output)
     assert done.returncode == 0, done.stdout + done.stderr
-    cells = {
-        name: output / name / "encoder.safetensors" for name in ("contrast_seed0", "contrast_seed1", "20_labels_seed0")
-    }
+    cells = {name: output / name / "encoder.safetensors" for name in ("contrast_seed1", "20_labels_seed0")}
     made = {name: file.stat().st_mtime_ns for name, file in cells.items()}
     runs = json.loads((output / "phantom" / "results.json").read_text())["runs"]
-    assert sorted(run["name"] for run in runs if run["seed"] is None) == ["20 % labels", "contrast", "contrast"]
+    assert sorted(run["name"] for run in runs if run["seed"] is None) == ["20 % labels", "contrast"]
     assert sum(run["seed"] is not None for run in runs) == 5
     splits = [(output / name / "datalist.json").read_text() for name in cells]
     assert len(set(splits)) == 1, "seeds and methods share the split"
     assert "20 % labels" in (output / "tables.md").read_text()
     again = compare(path, tmp_path / "data", output)
-    assert again.returncode == 0 and again.stdout.count("done before") == 3
+    assert again.returncode == 0 and again.stdout.count("done before") == 2
     assert {name: file.stat().st_mtime_ns for name, file in cells.items()} == made
 
 
