@@ -39,14 +39,15 @@ def test_both_ways_to_a_result_agree(
     sample: dict[str, Any] = {"image": str(path), "device": "cpu"}
     for step in config.get_parsed_content("preprocessing").transforms:
         sample = step(sample)
-    if told.get("frames_with_boxes") is not None:
-        detector = config.get_parsed_content("detector")
-        detector.network = network
-        assert config.get_parsed_content("detector_ops") == []
-        predicted = detector(sample["image"][None], use_inferer=True)
-    else:
-        predicted = config.get_parsed_content("inferer")(sample["image"][None], network)
-    sample["pred"] = predicted[0].detach()
+    with torch.no_grad():
+        if "detection" in task:
+            detector = config.get_parsed_content("detector")
+            detector.network = network
+            assert config.get_parsed_content("detector_ops") == []
+            predicted = detector(sample["image"][None], use_inferer=True)
+        else:
+            predicted = config.get_parsed_content("inferer")(sample["image"][None], network)
+    sample["pred"] = predicted[0]
     for step in config.get_parsed_content("postprocessing").transforms:
         sample = step(sample)
 
