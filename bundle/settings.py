@@ -119,9 +119,8 @@ def _found(recipe: Mapping[str, Any], path: Sequence[str]) -> tuple[int, Collect
     """How many parts of a path there are in a recipe, all where it leads into a component; and what else is there."""
     node: Any = recipe
     for place, part in enumerate(path):
-        inside: Mapping[Any, Any]
-        inside = node if isinstance(node, Mapping) else dict(enumerate(node)) if isinstance(node, list) else {}
-        inside = {str(key): value for key, value in inside.items()}
+        items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+        inside = {str(key): value for key, value in items}
         if part not in inside:
             return place, list(inside)
         node = inside[part]
