@@ -43,7 +43,7 @@ def main() -> None:
     frame = args.frame if args.frame is not None else int(read_cine(args.clip, [0]).meta["n_frames"]) // 2
     grey = original_frame(args.clip, frame)
 
-    figure = Figure(figsize=(3.2 * len(given), 2.9), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(given), 2.65), layout="constrained")
     for axes, (name, path) in zip(figure.subplots(1, len(given), squeeze=False)[0], given.items(), strict=True):
         axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
         axes.set(xticks=[], yticks=[])
