@@ -91,7 +91,8 @@ def metadata(subject: Subject) -> str:
     if next(iter(form["inputs"])) != "image" or next(iter(form["outputs"])) != "pred":
         raise WrongError("network_data_format: expected the input image and the output pred")
     names = form["outputs"]["pred"].get("channel_def", {})
-    if not all(key.isdigit() for key in names) or "background" in (name.lower() for name in names.values()):
+    hidden = subject.classifies and "background" in (name.lower() for name in names.values())
+    if hidden or not all(key.isdigit() for key in names):
         raise WrongError(f"channel_def {names}: expected channel numbers, and no class called background")
     model = read_json(subject.root / "models" / "model.json")
     if subject.classifies and list(names.values()) != model["class_names"]:

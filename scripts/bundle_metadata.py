@@ -144,7 +144,10 @@ def _output(model: TrainedModel) -> dict[str, Any]:
     channels = {
         "classification": {str(k): name for k, name in enumerate(names)},
         "saliency": {"0": "saliency"},
-        "segmentation": {"0": names[0] if names else "lesion"},
+        "segmentation": {
+            "0": "background",
+            "1": names[0] if names else "lesion",
+        },  # of the mask, as MONAI Label reads it
         "detection": {"4": names[0] if names else "lesion"},
     }.get(model.task, {})
     found = _run(model.network, model)

@@ -95,7 +95,7 @@ def readme(
         f"{_shape(about, 'inputs', 'image')}: {about['image_classes']}.",
         "### Output",
         f"{_shape(about, 'outputs', 'pred')}: {about['pred_classes']}.",
-        _list([f"Channel {k}: {name}" for k, name in _pred(about)["channel_def"].items()]),
+        _list([f"{_CALLED.get(task.task, 'Channel')} {k}: {name}" for k, name in _pred(about)["channel_def"].items()]),
         "## Performance",
         *_performance(about["eval_metrics"]),
         "## MONAI Bundle Commands",
@@ -125,6 +125,7 @@ def _training(model: TrainedModel, description: Mapping[str, Any], about: Mappin
     return lines
 
 
+_CALLED = {"segmentation": "Mask value"}
 _TRAINED = {
     "method": "Method",
     "training_clips": "Training clips",

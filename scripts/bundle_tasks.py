@@ -75,7 +75,7 @@ TASKS = {
             recipes=SEGMENTATION,
             title="Ultrasound lesion segmentation",
             about="Which pixels of a frame belong to a lesion.",
-            quick={**QUICK, "max_epochs": 4},
+            quick={**QUICK, "image_size": 64, "max_epochs": 4},
         ),
         ExportTask(
             name="us_lesion_detection",
@@ -83,7 +83,7 @@ TASKS = {
             recipes=(*SEGMENTATION, "detection.yaml"),
             title="Ultrasound lesion detection",
             about="Boxes around the lesions of a frame, with scores.",
-            quick={**QUICK, "max_epochs": 4},
+            quick={**QUICK, "image_size": 64, "max_epochs": 4},
         ),
     )
 }

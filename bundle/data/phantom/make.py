@@ -7,7 +7,6 @@ import csv
 import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -96,8 +95,11 @@ def _make_all(plans: list[ClipPlan], folder: Path, processes: int) -> list[tuple
     bar = partial(tqdm, total=len(plans), desc="making the phantom", unit="clip")
     if processes <= 1:
         return list(bar(map(work, plans)))
-    # forked workers need not import everything anew, and use nothing of torch; elsewhere forking is not safe
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    # a fork of this process would take locks along that threads of decoders or of torch hold just now, and never end
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])  # imported once, not by each worker
     with context.Pool(processes) as pool:
         return list(bar(pool.imap(work, plans, chunksize=2)))
 
