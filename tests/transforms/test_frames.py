@@ -50,7 +50,7 @@ def test_values_from_a_memory_map(tmp_path: Path) -> None:
     expected = (cine[:, [2, 7, 12, 17]].transpose(1, 0, 2, 3) / 255 - 0.4) / 0.2
     assert np.allclose(frames.numpy(), expected, atol=1e-5)
     assert result["frame_index"].tolist() == [2, 7, 12, 17]
-    one = EvenFramesd("image", n_frames=8, mean=[0.1, 0.2, 0.3], std=0.2)({**sample, "draw": (2, 4)})
+    one = EvenFramesd("image", n_frames=8, mean=[0.1, 0.2, 0.3], std=0.2, channels=3)({**sample, "draw": (2, 4)})
     assert one["frame_index"].tolist() == [12] and one["frames"].shape == (1, 3, 6, 5)
     expected = (cine[:, 12] / 255 - np.array([0.1, 0.2, 0.3])[:, None, None]) / 0.2
     assert np.allclose(one["frames"][0].numpy(), expected, atol=1e-5), "each channel has its own mean"
