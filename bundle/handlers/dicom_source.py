@@ -113,7 +113,7 @@ def new_instance(model: TrainedModel) -> dict[str, Any]:
         "sop_instance_uid": generate_uid(),
         "series_number": _SERIES_NUMBER,
         "instance_number": 1,
-        "series_description": f"{PROJECT} {model.task}",
+        "series_description": algorithm_name(model),
         "manufacturer": PROJECT,
         "manufacturer_model_name": algorithm_name(model),
         "software_versions": __version__,
