@@ -10,11 +10,9 @@ from typing import Any
 import yaml
 from bundle_inside import WrongError
 from bundle_runs import ROOT, Subject, read_json
+from bundle_tasks import LARGE
 
 from bundle.files import sha256_of
-
-LARGE = 25 * 2**20
-"""Bytes; the zoo wants larger files fetched from elsewhere."""
 
 FILES = (
     *("LICENSE", "configs/metadata.json", "configs/train.json", "configs/evaluate.json", "configs/inference.json"),

@@ -11,6 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
+import bundle
 from bundle.errors import InputError
 from bundle.networks import EMBEDDING
 from bundle.networks.trained_model import NETWORKS
@@ -18,7 +19,7 @@ from bundle.networks.trained_model import NETWORKS
 PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
 
-ROOMS = "data|errors|files|handlers|inferers|keys|losses|metrics|networks|readers|reports|settings|transforms"
+ROOMS = "|".join(sorted(path.stem for path in Path(bundle.__file__).parent.glob("[a-z]*")))
 SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
 """Of what ``trained`` of a description holds, these are the recipe's own settings."""
 

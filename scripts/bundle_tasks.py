@@ -8,6 +8,9 @@ from typing import Any
 
 from bundle.networks import EMBEDDING
 
+LARGE = 25 * 2**20
+"""Bytes; the zoo wants larger files fetched from elsewhere."""
+
 FINETUNE = ("finetune.yaml",)
 SEGMENTATION = (*FINETUNE, "segmentation.yaml")
 QUICK = {"image_size": 32, "frames_per_clip": 2, "test_frames_per_clip": 2}

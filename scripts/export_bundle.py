@@ -25,7 +25,7 @@ import yaml
 from bundle_configs import PACKAGE, exported_configs, own_package
 from bundle_metadata import metadata
 from bundle_page import data_license, readme
-from bundle_tasks import TASKS, ExportTask
+from bundle_tasks import LARGE, TASKS, ExportTask
 
 import bundle
 from bundle.errors import InputError, show_input_errors_plainly
@@ -34,9 +34,6 @@ from bundle.networks import EMBEDDING, description_of, open_model, write_model
 from bundle.networks.trained_model import TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
-LARGE = 25 * 2**20
-"""Bytes; the zoo wants larger files fetched from elsewhere."""
-
 logger = logging.getLogger("export_bundle")
 
 
