@@ -5,41 +5,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
 from bundle.keys import PARTS, Keys
-from bundle.networks import EMBEDDING
+from bundle.networks import EMBEDDING, sources
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports import Entry, read_predictions, task_results, with_baselines
 from bundle.reports.tables import words
 
 PHANTOM = "phantom"
 """The name of the simulated data that the project makes itself."""
-
-
-def sources(description: Mapping[str, Any]) -> list[str]:
-    """The names of all data the weights come from: of the run, then of the pretraining of its encoder.
-
-    An encoder whose file says nothing of its training stands there as that.
-    """
-    names = [str(description.get("data", "")) or "data without a name"]
-    names += _before(description.get("trained", {}))
-    return list(dict.fromkeys(names))
-
-
-def _before(trained: Mapping[str, Any]) -> Iterator[str]:
-    encoder = trained.get("encoder") or {}
-    if "data" in encoder:
-        yield str(encoder["data"])
-    elif trained.get("encoder_sha256"):
-        yield f"an encoder of unknown training (SHA-256 {trained['encoder_sha256']})"
-    if encoder:
-        yield from _before(encoder)
-    if "converted_from" in trained and "data" not in trained:
-        yield f"an encoder of unknown training ({trained['converted_from']['file']})"
 
 
 def only_simulated(model: TrainedModel, description: Mapping[str, Any]) -> bool:

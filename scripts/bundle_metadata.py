@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundle_facts import only_simulated, sources, tested
+from bundle_facts import only_simulated, tested
 from bundle_tasks import ExportTask
 from packaging.requirements import Requirement
 
 import bundle
 from bundle.errors import InputError
-from bundle.networks import EMBEDDING, FrameClassifier
+from bundle.networks import EMBEDDING, FrameClassifier, sources
 from bundle.networks.trained_model import TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]

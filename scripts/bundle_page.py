@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bundle_facts import circumstances, only_simulated, sources
+from bundle_facts import circumstances, only_simulated
 from bundle_metadata import SMALL
 from bundle_tasks import ExportTask
 
 from bundle.keys import LEGACY
-from bundle.networks import EMBEDDING
+from bundle.networks import EMBEDDING, sources
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports.tables import LEGACY_NOTE, SIMULATED
 

@@ -13,7 +13,7 @@ from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
-from .published import description_of, origin, publish, write_model
+from .published import description_of, origin, publish, sources, write_model
 from .pyramid import PyramidNet
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
@@ -53,6 +53,7 @@ __all__ = [
     "read_state_dict",
     "reduce_stride",
     "save_encoder",
+    "sources",
     "swap_axes",
     "tune",
     "write_description",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,21 @@ def publish(run_dir: str | os.PathLike[str], models_dir: str | os.PathLike[str])
     return write_model(models_dir, model)
 
 
-def origin(models_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """Which data the model there comes from, as ``encoder`` of what a training that goes on from it tells of itself.
+def sources(description: Mapping[str, Any]) -> list[str]:
+    """The names of all data the weights come from, each once: of the run, then of the pretraining of its encoder.
 
-    Names of data only, each once and the latest first, ``{"data": name, "encoder": {"data": name, ...}}``: weights
-    remember them all, however often they are trained again.
+    An encoder whose file says nothing of its training stands there as that.
+    """
+    names = [str(description.get("data", "")) or "data without a name"]
+    names += _before(description.get("trained", {}))
+    return list(dict.fromkeys(names))
+
+
+def origin(models_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a training that goes on from the model there tells as its ``encoder``: the `sources` of that, nested.
+
+    ``{"data": name, "encoder": {"data": name, ...}}``, the latest first: weights remember all their data, however often
+    they are trained again.
 
     Raises:
         InputError: there is no model.
@@ -91,12 +102,19 @@ def origin(models_dir: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(models_dir) / DESCRIPTION_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a model to go on from, or --from_model False")
-    said: Any = json.loads(path.read_text(encoding="utf-8"))
-    names, inner = [said.get("data")], said.get("trained", {}).get("encoder")
-    while inner:
-        names.append(inner.get("data"))
-        inner = inner.get("encoder")
     told: dict[str, Any] = {}
-    for name in reversed(dict.fromkeys(name for name in names if name)):
+    for name in reversed(sources(json.loads(path.read_text(encoding="utf-8")))):
         told = {"data": name, **({"encoder": told} if told else {})}
     return told
+
+
+def _before(trained: Mapping[str, Any]) -> Iterator[str]:
+    encoder = trained.get("encoder") or {}
+    if "data" in encoder:
+        yield str(encoder["data"])
+    elif trained.get("encoder_sha256"):
+        yield f"an encoder of unknown training (SHA-256 {trained['encoder_sha256']})"
+    if encoder:
+        yield from _before(encoder)
+    if "converted_from" in trained and "data" not in trained:
+        yield f"an encoder of unknown training ({trained['converted_from']['file']})"

@@ -87,3 +87,6 @@ def test_weights_remember_all_their_data_once(tmp_path: Path) -> None:
     assert origin(tmp_path) == {"data": "mine", "encoder": {"data": "a", "encoder": {"data": "b"}}}
     (tmp_path / "model.json").write_text(json.dumps({"data": "x", "trained": {"encoder": {}}}))
     assert origin(tmp_path) == {"data": "x"}
+    unknown = {"data": "phantom", "trained": {"encoder": {}, "encoder_sha256": "ab12"}}
+    (tmp_path / "model.json").write_text(json.dumps(unknown))
+    assert origin(tmp_path)["encoder"] == {"data": "an encoder of unknown training (SHA-256 ab12)"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from bundle_checks import SECTIONS
-from bundle_facts import only_simulated, sources
+from bundle_facts import only_simulated
 from bundle_facts import tested as figures_of
 from bundle_metadata import ROOT, SMALL, metadata
 from bundle_page import data_license, readme
@@ -21,7 +21,7 @@ from bundle_tasks import TASKS
 from packaging.requirements import Requirement
 
 from bundle.errors import InputError
-from bundle.networks import EMBEDDING, Encoder, TrainedModel, open_model, save_encoder, write_description
+from bundle.networks import EMBEDDING, Encoder, TrainedModel, open_model, save_encoder, sources, write_description
 from bundle.networks.trained_model import NETWORKS
 from bundle.reports.tables import LEGACY_NOTE, SIMULATED
 
