@@ -17,6 +17,8 @@ from monai.bundle import ConfigParser, run
 
 from .errors import InputError
 
+PRETEXT_TASKS = ("order", "geometry", "contrast")
+
 
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -28,7 +30,15 @@ def _whole(value: Any) -> bool:
 
 def _range(value: Any) -> bool:
     pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_number, value))
-    return pair and 0 < value[0] <= value[1] <= 1
+    return pair and 0 < value[0] <= value[1]
+
+
+def _tasks(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and _known_tasks(value) and len(value) > 0
+
+
+def _known_tasks(value: Collection[Any]) -> bool:
+    return len(set(value)) == len(value) and set(value) <= set(PRETEXT_TASKS)
 
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
@@ -40,15 +50,35 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
             *("frames_per_clip", "test_frames_per_clip", "frames_at_once", "max_boxes"),
         ),
     ),
+    ("a whole number, 2 or more", lambda value: _whole(value) and value >= 2, ("n_frames",)),
     ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0, ("seed", "split_seed", "num_workers")),
     ("a number above 0", lambda value: _number(value) and value > 0, ("learning_rate", "head_learning_rate")),
-    ("a number, 0 or more", lambda value: _number(value) and value >= 0, ("weight_decay", "box_weight", "rotation")),
+    (
+        "a number, 0 or more",
+        lambda value: _number(value) and value >= 0,
+        (
+            *("weight_decay", "box_weight", "dice_weight", "ce_weight", "rotation"),
+            *("rotation_range", "scale_range", "shear_range", "shift_range", "flip"),
+        ),
+    ),
     (
         "a number from 0 to 1",
         lambda value: _number(value) and 0 <= value <= 1,
         ("warmup", "overlap", "min_score", "threshold"),
     ),
-    ("two shares of a frame above 0, the smaller first, as [0.5, 1.0]", _range, ("crop_area",)),
+    (
+        "two shares of a frame above 0, the smaller first, as [0.5, 1.0]",
+        lambda value: _range(value) and value[1] <= 1,
+        ("crop_area",),
+    ),
+    ("a share of the side, above 0 to 1", lambda value: _number(value) and 0 < value <= 1, ("field",)),
+    ("two numbers above 0, the smaller first, as [0.05, 0.15]", _range, ("stride", "stride_frames")),
+    (f"a list of some of {', '.join(PRETEXT_TASKS)}, each once", _tasks, ("tasks",)),
+    (
+        f"a number or a pair of them by the name of a task ({', '.join(PRETEXT_TASKS)})",
+        lambda value: isinstance(value, Mapping) and _known_tasks(value),
+        ("task_weights",),
+    ),
 )
 _OF = {name: (expected, fits) for expected, fits, names in _RULES for name in names}
 _OF_TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
@@ -79,7 +109,7 @@ def check_command_line(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         arguments = sys.argv[1:] if Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py") else []
-    given = _options(arguments)
+    given = options(arguments)
     if arguments[:1] != ["run"] or "config_file" not in given:
         return
     from fire.parser import DefaultParseValue
@@ -88,19 +118,34 @@ def check_command_line(arguments: Sequence[str] | None = None) -> None:
     recipe = ConfigParser.load_config_files(files)
     known = {*inspect.signature(run).parameters, *(_OF_TRACKING if "tracking" in given else ())}
     for option in given.keys() - known:
-        path = re.split("::|#", option.removeprefix("+"))
-        found, beside = _found(recipe, path)
-        if found < len(path):
-            near = difflib.get_close_matches(path[found], beside, 1)
-            instead = f"did you mean --{'::'.join([*path[:found], *near])}?" if near else "see the recipe for its own"
-            raise InputError(
-                f"--{option}: found no {'::'.join(path[: found + 1])!r} in {files}, expected a setting; {instead}"
-            )
+        check_known(recipe, option, f"--{option}", str(files))
 
 
-def _options(arguments: Iterable[str]) -> dict[str, str]:
-    """The options as fire takes them, by name; of one without a value "True"."""
-    options: dict[str, str] = {}
+def check_known(recipe: Mapping[str, Any], setting: str, where: str, files: str) -> None:
+    """Refuse a setting that names nothing in a recipe; MONAI would add it, and nothing would use it.
+
+    Args:
+        recipe: its content.
+        setting: a name or a path, with ``::`` or ``#`` between its parts. Within a component all is let through.
+        where: it was found, for the message.
+        files: what the recipe was read from, for the message.
+
+    Raises:
+        InputError: names the part that is not there, and what is spelt nearly so.
+    """
+    path = re.split("::|#", setting.removeprefix("+"))
+    found, beside = _found(recipe, path)
+    if found < len(path):
+        near = difflib.get_close_matches(path[found], beside, 1)
+        instead = f"did you mean {'::'.join([*path[:found], *near])}?" if near else "see the recipe for its own"
+        raise InputError(
+            f"{where}: found no {'::'.join(path[: found + 1])!r} in {files}, expected a setting; {instead}"
+        )
+
+
+def options(arguments: Iterable[str]) -> dict[str, str]:
+    """The options of a command line as fire takes them, by name; of one without a value "True"."""
+    given: dict[str, str] = {}
     name = ""
     for argument in arguments:
         if argument == "--":
@@ -108,11 +153,11 @@ def _options(arguments: Iterable[str]) -> dict[str, str]:
         if re.match("--|-[a-zA-Z]", argument):
             name, equals, value = argument.lstrip("-").partition("=")
             name = name.replace("-", "_")
-            options[name] = value if equals else "True"
+            given[name] = value if equals else "True"
             name = "" if equals else name
         elif name:
-            options[name], name = argument, ""
-    return options
+            given[name], name = argument, ""
+    return given
 
 
 def _found(recipe: Mapping[str, Any], path: Sequence[str]) -> tuple[int, Collection[str]]:

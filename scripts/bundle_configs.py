@@ -79,8 +79,9 @@ def _merged(
 def _samples_apart(config: Config) -> Config:
     """The data sets the network sees, under ``samples``, and the recipe's datalist, ``listed``.
 
-    ``dataset`` is then free for the plain items, ``datalist`` for what is made of them: MONAI Label replaces the items of
-    ``train#dataset`` and ``validate#dataset``, and all else is derived from these, by `bundle.data.datalist_of_items`.
+    ``dataset`` is then free for the plain items, ``datalist`` for what is made of them: MONAI Label replaces the items
+    of ``train#dataset`` and ``validate#dataset``, and all else is derived from these, by
+    `bundle.data.datalist_of_items`.
     """
     config["listed"] = config.pop("datalist")
     for part in ("train", "validate"):

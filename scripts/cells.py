@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from bundle.errors import InputError
-from bundle.files import written_beside
+from bundle.files import sha256_of, written_beside
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,7 +36,7 @@ class Cell:
         folder: where it goes; its log and its settings lie beside it.
         configs: the recipe, or the recipes that are laid over each other.
         overrides: settings by name.
-        result: the file in the folder that says that the run is over.
+        result: the file in the folder that the run is made for.
         inputs: what else the run depends on, as the digest of a file: noted with the settings.
     """
 
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def outcome(self) -> Path:
-        """The file that says that the run is over."""
+        """The file that the run is made for."""
         return self.folder / self.result
 
     def command(self, resume: bool = False) -> list[str]:
@@ -125,13 +125,28 @@ def read_plan(path: str | Path, places: Mapping[str, str | Path]) -> dict[str, A
     return plan
 
 
+def check_keys(given: Mapping[Any, Any], known: Collection[str], where: str) -> None:
+    """Refuse a key of a plan that nothing reads.
+
+    Raises:
+        InputError: names it, and those that are known.
+    """
+    if unknown := sorted(set(given) - set(known), key=str):
+        raise InputError(f"{where}: {unknown[0]!r} is not known: expected {', '.join(sorted(known))}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value of a plan is a whole number, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def recipes(given: str | Sequence[str], where: str) -> list[str]:
     """The recipe, or the recipes that are laid over each other, as a list.
 
     Raises:
         InputError: one of them is not there; ``where`` is named.
     """
-    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    names = [str(name) for name in given] if isinstance(given, list | tuple) else [str(given)]
     for name in names:
         if not (ROOT / name).is_file():
             raise InputError(f"{where}: no such recipe: {name}: expected one of configs")
@@ -139,10 +154,10 @@ def recipes(given: str | Sequence[str], where: str) -> list[str]:
 
 
 def _run_cell(cell: Cell, jobs: int) -> None:
-    _keep_settings(cell)
-    if cell.outcome.exists():
+    if cell.outcome.exists() and _noted(cell).get("done"):
         print(f"{cell.folder.name}: done before", flush=True)
         return
+    _note(cell, done=False)
     path = Path(f"{cell.folder}.log")
     print(f"{cell.folder.name}: its log is {path}", flush=True)
     command = cell.command(resume=(cell.folder / "last.pt").exists())
@@ -156,22 +171,37 @@ def _run_cell(cell: Cell, jobs: int) -> None:
             raise InputError(f"{cell.folder.name}: {why.removeprefix('error: ')}; {error}") from error
     if not cell.outcome.exists():
         raise InputError(f"{cell.folder.name}: the run ended without {cell.result}; see {path} why")
+    _note(cell, done=True)  # the result is not the last that a run writes
     print(f"{cell.folder.name}: done", flush=True)
 
 
-def _settings(cell: Cell) -> str:
-    return json.dumps({"configs": cell.configs, **cell.overrides, **cell.inputs}, sort_keys=True, default=str)
+def _settings(cell: Cell) -> dict[str, Any]:
+    """All that the cell's result depends on, as JSON keeps it."""
+    configs = {name: sha256_of(ROOT / name) for name in cell.configs}
+    overrides = {name: value for name, value in cell.overrides.items() if name != "cache_dir"}
+    settings: dict[str, Any] = json.loads(json.dumps({"configs": configs, **overrides, **cell.inputs}, default=str))
+    return settings
 
 
 def _check_settings(cell: Cell) -> None:
     """A cell that was run with something else is not taken for done."""
-    path = Path(f"{cell.folder}.json")
-    if path.exists() and path.read_text(encoding="utf-8") != _settings(cell):
+    if (noted := _noted(cell)) and noted.get("settings") != _settings(cell):
         raise InputError(
-            f"{cell.folder} was run with other settings, see {path.name}; choose another --output-dir or remove it"
+            f"{cell.folder} was run with other settings or another version of its recipe, see {cell.folder.name}.json; "
+            "choose another --output-dir or remove it"
         )
 
 
-def _keep_settings(cell: Cell) -> None:
+def _noted(cell: Cell) -> dict[str, Any]:
+    """The note beside the cell's folder: its settings and whether it is done; nothing before it is begun."""
+    path = Path(f"{cell.folder}.json")
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}): remove it and the folder beside it") from error
+    return noted if isinstance(noted, dict) else {"settings": None}
+
+
+def _note(cell: Cell, done: bool) -> None:
     with written_beside(f"{cell.folder}.json") as beside:
-        beside.write_text(_settings(cell), encoding="utf-8")
+        beside.write_text(json.dumps({"done": done, "settings": _settings(cell)}, indent=1) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ from monai.bundle import ConfigWorkflow
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.keys import Keys
 from bundle.readers import read_cine
+from bundle.settings import options
 from bundle.transforms import CropToSector, ResizeFrames
 
 DRAWS = 8  # clips of each cine
@@ -41,9 +42,13 @@ def main() -> None:
     cache = parser.get_parsed_content("cache")
     as_they_are = [(record, cache.frames(record), cache.meta(record).get(Keys.FRAME_TIMES)) for record in records]
     print(f"as they are, those that move: {ask.accuracy(as_they_are, ask_still=False)}")
-    frozen = [
-        (record, _frozen(record, times, ask.size, args.crf, args.noise, seed), times)
+    stills = [
+        _frozen(record, times, ask.size, args.crf, args.noise, seed)
         for seed, (record, _, times) in enumerate(as_they_are)
+    ]
+    frozen = [  # as many times as frames: others are taken as unknown
+        (record, still, None if times is None else times[: still.shape[1]])
+        for still, (record, _, times) in zip(stills, as_they_are, strict=True)
     ]
     print(f"frozen, noise {args.noise:g} grey levels, H.264 crf {args.crf}: {ask.accuracy(frozen, ask_still=True)}")
 
@@ -52,9 +57,9 @@ class Question:
     """The network of a run, and how it is asked."""
 
     def __init__(self, parser: Any, run: Path) -> None:
-        self.make = parser.get_parsed_content("make_clips")
-        if "order" not in parser.get_parsed_content("tasks") or self.make is None:
+        if "order" not in parser.get_parsed_content("tasks"):
             raise InputError(f"{run}: a run that did not learn the order: expected order among its tasks")
+        self.make = parser.get_parsed_content("make_clips")
         self.size = int(parser.get_parsed_content("image_size"))
         self.network = parser.get_parsed_content("network")
         self.network.load_state_dict(torch.load(run / "model.pt", map_location="cpu", weights_only=True))
@@ -109,7 +114,7 @@ def _workflow(run: Path) -> ConfigWorkflow:
         words = json.loads((run / "run.json").read_text(encoding="utf-8"))["command"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{run}: no run.json with the command ({error}): expected the folder of a run") from error
-    given = {key.removeprefix("--"): _value(word) for key, word in zip(words[2::2], words[3::2], strict=True)}
+    given = {name: _value(word) for name, word in options(words[2:]).items()}
     for name in ("resume", "overwrite"):
         given.pop(name, None)
     configs = given.pop("config_file")

@@ -13,10 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cells import ROOT, Cell, folder_name, read_plan, recipes, run_cells, run_step
+from cells import ROOT, Cell, check_keys, folder_name, is_whole, read_plan, recipes, run_cells, run_step
+from task_plan import recipe_of
 
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, written_beside
+from bundle.settings import check_known
+
+KEYS = ("methods", "targets", "overrides")
+METHOD_KEYS = ("config", "overrides", "seeds")
+TARGET_KEYS = ("dataset_dir", "label_column", "where", "own_split", "untrained", "methods", "allow_leakage")
 
 
 def main() -> None:
@@ -50,8 +56,9 @@ def _probe_command(cells: list[Cell], name: str, target: dict[str, Any], output:
     command += [f"{cell.method}={cell.outcome}" for cell in cells]
     command += ["--dataset-dir", str(target["dataset_dir"]), "--output-dir", str(output / name)]
     command += ["--untrained", target.get("untrained", "resnet18"), "--cache-dir", cache_dir]
+    command += ["--label-column", target["label_column"]] if "label_column" in target else []
     for column, values in target.get("where", {}).items():
-        command += ["--where", f"{column}={','.join(map(str, values))}"]
+        command += ["--where", f"{column}={','.join(map(str, values if isinstance(values, list) else [values]))}"]
     if target.get("own_split"):  # the testing part of the split that the encoders were pretrained with
         command += ["--datalist", str(cells[0].folder / "datalist.json")]
     command += ["--allow-leakage"] if target.get("allow_leakage") else []
@@ -115,18 +122,32 @@ def _geometry(runs: list[dict[str, Any]], name: str) -> str:
 def _read_plan(path: Path, data_root: Path) -> dict[str, Any]:
     """The plan, with ``{data}`` and ``{root}`` in its paths filled in."""
     plan = read_plan(path, {"data": data_root})
+    check_keys(plan, KEYS, str(path))
     for key, needed in (("methods", "config"), ("targets", "dataset_dir")):
         if not isinstance(plan.get(key), dict) or not plan[key]:
             raise InputError(f"{path}: no {key!r}: expected a plan with methods and targets, as in configs/plans")
         for name, one in plan[key].items():
             if not isinstance(one, dict) or needed not in one:
                 raise InputError(f"{path}: {key} {name!r} is {one!r}: expected at least {needed!r}")
+            check_keys(one, METHOD_KEYS if key == "methods" else TARGET_KEYS, f"{path}: {key} {name!r}")
+    for name, method in plan["methods"].items():
+        where, seeds = f"{path}: methods {name!r}", method.get("seeds", [0])
+        if not isinstance(seeds, list) or not seeds or not all(map(is_whole, seeds)):
+            raise InputError(f"{where}: seeds is {seeds!r}: expected a list of whole numbers from 0 up")
+        recipe = recipe_of(recipes(method["config"], where), {}).get()
+        for setting in {**plan.get("overrides", {}), **method.get("overrides", {})}:
+            check_known(recipe, str(setting), f"{where}: overrides", str(method["config"]))
+    for name, target in plan["targets"].items():
+        known = list(plan["methods"])
+        judged = target.get("methods", known)
+        if not isinstance(judged, list) or not judged or set(judged) - set(known):
+            raise InputError(f"{path}: targets {name!r}: methods is {judged!r}: expected some of {known}")
     return plan
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("plan", help="the plan, for example configs/plans/contrast.yaml")
+    parser.add_argument("plan", help="the plan, for example configs/plans/contrast_phantom.yaml")
     parser.add_argument("--data-root", default="data", help="the folder the plan calls {data} (default: data)")
     parser.add_argument("--output-dir", required=True, help="a folder for all runs and tables")
     parser.add_argument("--cache-dir", default=".cache/frames", help="decoded frames (default: .cache/frames)")

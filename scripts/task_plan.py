@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cells import ROOT, read_plan, recipes
+from cells import ROOT, check_keys, is_whole, read_plan, recipes
 from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
 from bundle.keys import PROTOCOLS
 from bundle.reports.measures import BASELINES
+from bundle.settings import check_known
 
 ALL = "all"
 KEYS = {
@@ -43,8 +44,7 @@ def read_task_plan(
     plan = read_plan(path, places)
     if isinstance(plan.get("encoders"), str):
         plan["encoders"] = read_plan(path.parent / plan["encoders"], places)
-    if unknown := sorted(set(plan) - KEYS, key=str):
-        raise InputError(f"{path}: {unknown[0]!r} is not known: expected {', '.join(sorted(KEYS))}")
+    check_keys(plan, KEYS, str(path))
     for key, kind in (("config", str | list), ("encoders", dict)):
         if not isinstance(plan.get(key), kind) or not plan[key]:
             raise InputError(f"{path}: no {key!r}: expected a plan with a config and encoders, as in configs/plans")
@@ -89,7 +89,7 @@ def _check_values(path: Path, plan: Mapping[str, Any]) -> None:
             lambda value: value == ALL or value and list_of(lambda one: isinstance(one, int | str))(value),
             f"{ALL!r} or a list, as [0, 1]",
         ),
-        "seeds": (lambda value: value and list_of(_whole)(value), "a list of whole numbers from 0 up"),
+        "seeds": (lambda value: value and list_of(is_whole)(value), "a list of whole numbers from 0 up"),
         "protocol": (lambda value: value in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
         "labelled_patients": (
             lambda value: value and list_of(_amount)(value),
@@ -116,12 +116,10 @@ def _check_encoders(path: Path, plan: Mapping[str, Any]) -> None:
 
 def _check_recipe(path: Path, plan: Mapping[str, Any], recipe: ConfigParser) -> None:
     """A setting that the recipe does not have would be passed over in silence by MONAI."""
-    known = set(recipe.get())
     for name in plan["overrides"]:
         if name in SAID_ELSEWHERE:
             raise InputError(f"{path}: overrides: {name!r} is set by {SAID_ELSEWHERE[name]}: take it out")
-        if not isinstance(name, str) or name.replace("#", "::").partition("::")[0] not in known:
-            raise InputError(f"{path}: overrides: the recipe has no setting {name!r}: see the head of {plan['config']}")
+        check_known(recipe.get(), str(name), f"{path}: overrides", str(plan["config"]))
     if recipe.get("protocol") != plan["protocol"]:
         raise InputError(
             f"{path}: protocol is {plan['protocol']!r}, that of the recipe {recipe.get('protocol')!r}: name the recipe "
@@ -129,10 +127,6 @@ def _check_recipe(path: Path, plan: Mapping[str, Any], recipe: ConfigParser) -> 
         )
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _amount(value: Any) -> bool:
     share = isinstance(value, float) and 0 < value < 1
-    return value == ALL or share or (_whole(value) and value > 0)
+    return value == ALL or share or (is_whole(value) and value > 0)

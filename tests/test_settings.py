@@ -31,6 +31,19 @@ PRETRAINING = str([str(CONFIGS / name) for name in ("train.yaml", "pretrain_orde
         ("crop_area", [0.5, 1.1], "expected two shares"),
         ("crop_area", 0.5, "found 0.5, expected two shares"),
         ("crop_area", ["a", "b"], "expected two shares"),
+        ("n_frames", 4.5, "found 4.5, expected a whole number, 2 or more"),
+        ("n_frames", 1, "expected a whole number, 2 or more"),
+        ("stride", 0.1, "found 0.1, expected two numbers above 0"),
+        ("stride", ["a", 1], "expected two numbers above 0"),
+        ("stride_frames", [3, 2], "expected two numbers above 0"),
+        ("rotation_range", "wide", "found 'wide', expected a number, 0 or more"),
+        ("field", 0, "found 0, expected a share of the side"),
+        ("tasks", "order_geometry", "found 'order_geometry', expected a list of some of order, geometry, contrast"),
+        ("tasks", ["order", "geometri"], "expected a list of some of"),
+        ("tasks", ["order", "order"], "each once"),
+        ("tasks", [], "expected a list of some of"),
+        ("task_weights", [1, 2], "found [1, 2], expected a number or a pair of them by the name of a task"),
+        ("task_weights", {"ordr": 5}, "by the name of a task (order, geometry, contrast)"),
     ],
 )
 def test_what_cannot_be_worked_with(name, value, expected):
@@ -40,14 +53,15 @@ def test_what_cannot_be_worked_with(name, value, expected):
 
 def test_what_can():
     check_settings(max_epochs=1, seed=0, learning_rate=1, overlap=0, min_score=1.0, crop_area=(1, 1), image_size=None)
+    check_settings(n_frames=2, stride=[0.1, 3], tasks=["contrast"], task_weights={"order": [0, 1]}, field=None, flip=0)
 
 
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("--max_epoch", "--max_epoch: found no 'max_epoch' in .*train.yaml.*; did you mean --max_epochs?"),
-        ("--stride_frame=3", "did you mean --stride_frames?"),
-        ("--train::trainr::max_epochs", "no 'train::trainr' in .* did you mean --train::trainer?"),
+        ("--max_epoch", "--max_epoch: found no 'max_epoch' in .*train.yaml.*; did you mean max_epochs?"),
+        ("--stride_frame=3", "did you mean stride_frames?"),
+        ("--train::trainr::max_epochs", "no 'train::trainr' in .* did you mean train::trainer?"),
         ("--train#max_epochs", "no 'train::max_epochs' in "),
         ("--parts::training", "no 'parts::training' in "),
         ("--train::handlers::99::seed", "no 'train::handlers::99' in "),

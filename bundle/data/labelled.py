@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..keys import UNLABELLED, Keys
 from .datalist import Datalist
 from .frame_cache import FrameCache
-from .records import Record
+from .records import Record, check_one_file_a_video
 from .splits import few_patients
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,10 @@ def keep_labelled(datalist: Datalist, labelled_patients: float | None = None, se
     The log says what is left out, and which classes a part has no clip of.
 
     Raises:
-        InputError: fewer than two classes have a training clip, or none has of a class that is validated or tested.
+        InputError: fewer than two classes have a training clip, or none has of a class that is validated or tested;
+            or a video has several files (`check_one_file_a_video`).
     """
+    check_one_file_a_video(datalist.name, [record for part in datalist.parts.values() for record in part])
     parts = {
         part: [record for record in records if record[Keys.LABEL] != UNLABELLED]
         for part, records in datalist.parts.items()
@@ -67,9 +69,11 @@ def class_weights(
         counts = torch.bincount(torch.tensor([record[Keys.LABEL] for record in records]), minlength=n_classes).double()
         balanced = counts.sum() / ((counts > 0).sum() * counts)
         return torch.where(counts > 0, balanced, 0.0).float()
-    if isinstance(weights, str) or len(weights) != n_classes or min(weights) < 0:
+    given = weights if isinstance(weights, list | tuple) else []
+    numbers = [float(weight) for weight in given if isinstance(weight, int | float) and weight >= 0]
+    if not len(given) == len(numbers) == n_classes:
         raise InputError(f"class_weights: found {weights!r}, expected 'balanced' or {n_classes} numbers from 0 up")
-    return torch.tensor([float(weight) for weight in weights])
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
 def single_frames(records: Sequence[Record], cache: FrameCache, n_frames: int) -> list[Record]:

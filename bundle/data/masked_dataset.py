@@ -16,7 +16,7 @@ from .cine_dataset import CineDataset
 from .clips import keep_readable
 from .datalist import Datalist
 from .frame_cache import FrameCache
-from .records import Record
+from .records import Record, check_one_file_a_video
 from .splits import few_patients
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def keep_masked(
         seed: which patients these are.
 
     Raises:
-        InputError: no training clip has a mask that fits.
+        InputError: no training clip has a mask that fits, or a video has several files (`check_one_file_a_video`).
     """
     count = sum(map(len, datalist.parts.values()))
     parts = {part: [record for record in records if record.get(Keys.MASK)] for part, records in datalist.parts.items()}
@@ -52,6 +52,7 @@ def keep_masked(
             f"{datalist.name}: none of {len(datalist.training)} training clips has a mask; expected a column 'mask' "
             "with paths relative to the data folder"
         )
+    check_one_file_a_video(datalist.name, [record for part in parts.values() for record in part])
     if left_out := count - sum(map(len, parts.values())):
         logger.info("%d of %d clips have no mask and are left out", left_out, count)
     if labelled_patients is not None:

@@ -205,6 +205,22 @@ def _check_files(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None
         raise InputError(f"{path}: {missing[0]}{more} not found below {path.parent}: expected the files of the table")
 
 
+def check_one_file_a_video(source: str | os.PathLike[str], records: Sequence[Record]) -> None:
+    """Refuse several files of one video: what is predicted of a frame is told by its video and its number.
+
+    Raises:
+        InputError: names the video and its first two files.
+    """
+    files: dict[str, str] = {}
+    for record in records:
+        first = files.setdefault(record[Keys.VIDEO_ID], str(record[Keys.IMAGE]))
+        if first != str(record[Keys.IMAGE]):
+            raise InputError(
+                f"{source}: found {first} and {record[Keys.IMAGE]} with the video_id {record[Keys.VIDEO_ID]}, expected "
+                "one file a video: give each a video_id of its own (one patient_id keeps them in one part)"
+            )
+
+
 def _check_one_patient_per_video(path: Path, records: Sequence[Record]) -> None:
     patient_of: dict[str, str] = {}
     for record in records:

@@ -17,8 +17,9 @@ class EpochSeed:
 
     What epoch 7 draws (order of the clips, frames, augmentation, dropout) then depends on ``seed`` and 7 only, and a
     resumed run continues exactly as the uninterrupted one would have, without random states in the checkpoint.
-    Each rank of a distributed run draws for itself, the first as a single process does. Worker processes are covered:
-    MONAI's loader seeds them from torch's generator.
+    An epoch that is shorter or longer than a pass over the clips draws its order anew, too. Each rank of a distributed
+    run draws for itself, the first as a single process does. Worker processes are covered: MONAI's loader seeds them
+    from torch's generator.
 
     Args:
         seed: the run's seed.
@@ -38,3 +39,6 @@ class EpochSeed:
         torch.manual_seed(int(torch_seed))
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=int(transform_seed))
+        loader: Any = engine.state.dataloader
+        if engine.state.epoch_length != len(loader):  # ignite would go on in the order of the epoch before
+            engine.set_data(loader)

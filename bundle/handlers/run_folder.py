@@ -24,7 +24,8 @@ LAST_CHECKPOINT = "last.pt"
 BEST_WEIGHTS = WEIGHTS_FILE
 OUTPUTS = (
     *(LAST_CHECKPOINT, BEST_WEIGHTS, DESCRIPTION_FILE, "encoder.json", "encoder.safetensors", "encoder.clips.npz"),
-    *("probe.json", "curves.png", "metrics.csv", "metrics.json", "pairs.png", *LEAKAGE_FILES),
+    *("probe.json", "curves.png", "metrics.csv", "metrics.json", "pairs.png", "clips.png", *LEAKAGE_FILES),
+    *("pretext.json", "orders.png"),
     *("predictions.json", "embeddings.npz", "confusion.png", "overlays.png", "overlay.mp4"),
 )
 """What a run leaves besides ``run.json`` and ``datalist.json``; replacing a run removes these."""

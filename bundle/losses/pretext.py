@@ -80,7 +80,7 @@ class PretextLoss(nn.Module):
 
 
 def _start_and_end(name: str, weight: float | Sequence[float]) -> tuple[float, float]:
-    ends = (weight, weight) if isinstance(weight, int | float) else tuple(weight)
+    ends = tuple(weight) if isinstance(weight, list | tuple) else (weight, weight)
     if len(ends) != 2 or not all(isinstance(end, int | float) and 0 <= end < float("inf") for end in ends):
         raise InputError(f"weight of {name}: found {weight}, expected a number of at least 0, or two: start and end")
     return float(ends[0]), float(ends[1])

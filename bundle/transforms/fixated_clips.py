@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from ..data.datalist import Datalist
 from ..data.fixations import Fixation, read_fixations
 from ..data.frame_cache import FrameCache
 from ..data.frame_times import known_times
+from ..data.records import check_one_file_a_video
 from ..data.splits import few_patients
 from ..errors import InputError
 from ..keys import Keys
@@ -86,7 +86,7 @@ def with_fixations(
     rules = rules or FixationRules()
     records = [record for part in datalist.parts.values() for record in part]
     found = read_fixations(path, {record[Keys.VIDEO_ID] for record in records}, unknown_videos)
-    _check_one_file_a_video(path, records, found)
+    check_one_file_a_video(path, [record for record in records if record[Keys.VIDEO_ID] in found])
     reading = _Reading(str(path), cache, blur, rules)
     training, validation, testing = (
         [
@@ -105,18 +105,6 @@ def with_fixations(
     if patients is not None:
         training = few_patients(training, patients, seed)
     return replace(datalist, training=training, validation=validation, testing=testing)
-
-
-def _check_one_file_a_video(path: Any, records: Sequence[dict[str, Any]], found: dict[str, list[Fixation]]) -> None:
-    files: dict[str, list[str]] = defaultdict(list)
-    for record in records:
-        files[record[Keys.VIDEO_ID]].append(str(record[Keys.IMAGE]))
-    for video in found:
-        if len(files[video]) > 1:
-            raise InputError(
-                f"{path}, line {found[video][0].line}: video {video} has {len(files[video])} files, such as "
-                f"{files[video][0]}; expected one: give each file a video_id of its own"
-            )
 
 
 class _Reading:

@@ -76,6 +76,13 @@ def test_without_validation_and_with_another_table(small, phantom, workflow, tmp
     assert content["part"] == "testing" and content["trained"]["fixations"]["blur_degrees"] == 1
 
 
+@pytest.mark.parametrize("recipe", ["saliency.yaml", "segmentation.yaml"])
+def test_all_for_training_leaves_no_figures(recipe, tiny, workflow, tmp_path):
+    workflow("finetune.yaml", recipe, **{**tiny, "max_epochs": 1, "frames_per_clip": 1}, parts={"training": 1.0}).run()
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "model.pt" in written and not written & {"predictions.json", "overlays.png", "embeddings.npz"}
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

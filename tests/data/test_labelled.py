@@ -111,6 +111,13 @@ def test_only_labelled_clips_stay(caplog):
     assert len(keep_labelled(datalist(made), 1).training) == 4
 
 
+def test_two_files_of_one_video_are_refused():
+    made = records(6)
+    made[5]["video_id"] = made[0]["video_id"]
+    with pytest.raises(InputError, match="mine: found 0_0 and 2_1 with the video_id 0_0, expected one file a video"):
+        keep_labelled(datalist(made[:3], made[3:]))
+
+
 def test_a_class_that_cannot_be_learned_is_named():
     made = records(6, 3)
     two = [record for record in made if record["label"] != 1]

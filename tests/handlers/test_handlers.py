@@ -26,7 +26,7 @@ def drawing_engine(transform, seen):
     return Engine(step)
 
 
-def draws(seed, epochs, first_epoch=0):
+def draws(seed, epochs, first_epoch=0, epoch_length=None):
     """What two epochs' iterations draw: torch's number, the transform's, and the order of the data."""
     transform = RandScaleIntensity(0.5, prob=1.0)
     loader = torch.utils.data.DataLoader(torch.arange(5), shuffle=True)
@@ -38,7 +38,7 @@ def draws(seed, epochs, first_epoch=0):
         engine.state.epoch = first_epoch
 
     engine.add_event_handler(Events.STARTED, resume)
-    engine.run(loader, max_epochs=epochs)
+    engine.run(loader, max_epochs=epochs, epoch_length=epoch_length)
     return seen
 
 
@@ -48,6 +48,13 @@ def test_an_epoch_draws_the_same_whether_reached_or_resumed():
     assert draws(3, epochs=4, first_epoch=2) == {3: whole[3], 4: whole[4]}
     assert whole[1] != whole[2]
     assert draws(4, epochs=1)[1] != whole[1]
+
+
+@pytest.mark.parametrize("epoch_length", [2, 7])
+def test_an_epoch_that_is_no_pass_over_the_data_is_the_same_when_resumed(epoch_length):
+    whole = draws(3, epochs=3, epoch_length=epoch_length)
+    assert draws(3, epochs=3, first_epoch=1, epoch_length=epoch_length) == {2: whole[2], 3: whole[3]}
+    assert all(len({place for *_, place in epoch[:5]}) == min(5, epoch_length) for epoch in whole.values())
 
 
 def test_each_rank_draws_for_itself(monkeypatch):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -58,4 +59,11 @@ def test_what_is_no_run_or_learned_no_order_is_refused(run_dir, tmp_path):
     refused = python(script, tmp_path)
     assert refused.returncode == 1 and refused.stderr.strip().splitlines()[-1].startswith(
         f"error: {tmp_path}: no run.json"
+    )
+    command = json.loads((run_dir / "run.json").read_text())["command"]
+    other = [word.replace("['order']", "['geometry']") for word in command]
+    (tmp_path / "run.json").write_text(json.dumps({"command": other}))
+    refused = python(script, tmp_path)
+    assert refused.stderr.strip().splitlines()[-1] == (
+        f"error: {tmp_path}: a run that did not learn the order: expected order among its tasks"
     )

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from bundle.data import make_phantom
+from bundle.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,18 +52,60 @@ def test_every_cell_is_run_once_and_judged(tmp_path):
     assert {name: file.stat().st_mtime_ns for name, file in cells.items()} == made
 
 
-def test_bad_plans_are_told_in_one_line(tmp_path):
+def test_a_missing_plan_is_told_in_one_line(tmp_path):
     missing = compare(tmp_path / "no.yaml", tmp_path, tmp_path / "out")
     assert missing.returncode == 1 and missing.stderr.startswith("error:") and "no.yaml" in missing.stderr
-    (tmp_path / "plan.yaml").write_text("methods: {}")
-    assert "targets" in compare(tmp_path / "plan.yaml", tmp_path, tmp_path / "out").stderr
 
 
-def test_the_pretext_table_is_the_mean_of_the_seeds(tmp_path):
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
     spec = importlib.util.spec_from_file_location("compare_pretraining", ROOT / "scripts" / "compare_pretraining.py")
     script = importlib.util.module_from_spec(spec)
-    sys.modules["compare_pretraining"] = script
+    monkeypatch.setitem(sys.modules, "compare_pretraining", script)
     spec.loader.exec_module(script)
+    return script
+
+
+METHOD = {"config": "configs/train.yaml"}
+TARGET = {"dataset_dir": "{data}/phantom"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ({"methods": {"a": METHOD}}, "no 'targets'"),
+        ({"methods": {"a": {}}, "targets": {"b": TARGET}}, "methods 'a' is {}: expected at least 'config'"),
+        ({"methods": {"a": {**METHOD, "seeds": 3}}, "targets": {"b": TARGET}}, "seeds is 3: expected a list"),
+        ({"methods": {"a": {**METHOD, "sedes": [3]}}, "targets": {"b": TARGET}}, "methods 'a': 'sedes' is not known"),
+        ({"methods": {"a": {"config": None}}, "targets": {"b": TARGET}}, "no such recipe: None"),
+        ({"methods": {"a": METHOD}, "targets": {"b": {**TARGET, "wehre": {}}}}, "targets 'b': 'wehre' is not known"),
+        ({"methods": {"a": METHOD}, "targets": {"b": {**TARGET, "methods": ["c"]}}}, "expected some of .'a'"),
+        (
+            {"methods": {"a": METHOD}, "targets": {"b": TARGET}, "overrides": {"max_epoch": 1}},
+            "did you mean max_epochs",
+        ),
+        ({"methods": {"a": METHOD}, "targets": {"b": TARGET}, "seeds": [0]}, "'seeds' is not known"),
+    ],
+)
+def test_bad_plans_are_told_in_one_line_before_anything_is_run(script, tmp_path, monkeypatch, plan, told):
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(plan))
+    monkeypatch.setattr(sys, "argv", ["compare_pretraining.py", str(path), "--output-dir", str(tmp_path / "out")])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(InputError, match=told):
+        script.main()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_target_has_rows_and_a_column_of_its_own(script, tmp_path):
+    target = {**TARGET, "label_column": "severity", "where": {"probe": "convex", "label": ["covid", "regular"]}}
+    words = script._probe_command([], "lungs", target, tmp_path, "cache")
+    assert words[words.index("--label-column") + 1] == "severity"
+    assert [word for word in words if "=" in word] == ["probe=convex", "label=covid,regular"]
+
+
+def test_the_pretext_table_is_the_mean_of_the_seeds(script, tmp_path):
     cells = [
         script.Cell(name, seed, tmp_path / f"{name}{seed}", []) for name in ("both", "contrast") for seed in (0, 1)
     ]

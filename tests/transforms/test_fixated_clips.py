@@ -45,10 +45,19 @@ def record(name: str, patient: str = "p", label: int = UNLABELLED) -> dict[str, 
 
 @pytest.fixture
 def read(tmp_path: Path):
-    def read(*lines: str, rules: FixationRules | None = None, cache: Cache | None = None, names="ab", **more: Any):
+    def read(
+        *lines: str,
+        rules: FixationRules | None = None,
+        cache: Cache | None = None,
+        names="ab",
+        more_training=(),
+        **more: Any,
+    ):
         path = tmp_path / "gaze.csv"
         path.write_text("\n".join(["video_id,frame,time,x,y,duration", *lines]) + "\n")
-        datalist = Datalist("set", [], [record(name, name) for name in names], [record("v", "v")], [])
+        datalist = Datalist(
+            "set", [], [*(record(name, name) for name in names), *more_training], [record("v", "v")], []
+        )
         return with_fixations(datalist, cache or Cache(), path, BlurWidth(pixels=4), rules, **more)
 
     return read
@@ -144,8 +153,10 @@ def test_no_fixated_training_clip_is_refused(read):
 
 
 def test_several_files_of_a_video_are_refused(read):
-    with pytest.raises(InputError, match="line 2: video set/a has 2 files.*video_id of its own"):
-        read("a,0,,40,40,1", names="aa")
+    other = {**record("a", "a"), Keys.IMAGE: "/b.dcm"}
+    with pytest.raises(InputError, match=r"gaze.csv: found /a.dcm and /b.dcm with the video_id set/a.* of its own"):
+        read("a,0,,40,40,1", names="a", more_training=[other])
+    assert len(read("v,0,,40,40,1", "c,0,,40,40,1", names="ac", more_training=[other]).training) == 1, "without gaze"
 
 
 def test_few_patients(read):

@@ -150,6 +150,14 @@ def test_without_any_mask(folder: Path, caches: tuple[FrameCache, FrameCache], t
         keep_masked(datalist, *caches)
 
 
+def test_two_files_of_one_video_are_refused(folder: Path, caches: tuple[FrameCache, FrameCache]) -> None:
+    datalist = open_datalist(folder, fractions={"training": 1.0})
+    for record in datalist.training[:2]:
+        record["video_id"] = "one"
+    with pytest.raises(InputError, match="found .* with the video_id one, expected one file a video"):
+        keep_masked(datalist, *caches)
+
+
 def test_a_mask_comes_along_with_its_frames(folder: Path, caches: tuple[FrameCache, FrameCache]) -> None:
     """What is bright in the picture is what is marked, before and after turning, cropping and mirroring."""
     records = keep_masked(open_datalist(folder, fractions={"training": 1.0}), *caches).training
