@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well the tested frames' maps are told, beside the centre prior and a level map."""
+"""How well the tested frames' maps are told, beside the centre prior and a uniform map."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def kld(prediction: npt.ArrayLike, density: npt.ArrayLike) -> float:
 
 
 def nss(prediction: npt.ArrayLike, fixations: npt.ArrayLike) -> float:
-    """Normalised scanpath saliency: the mean of the standardised prediction over the fixations; 0 for a level map."""
+    """Normalised scanpath saliency: the mean of the standardised prediction over the fixations; 0 for a uniform map."""
     p, counts = _distribution(prediction), np.asarray(fixations, dtype=np.float64)
     if np.ptp(p) == 0:
         return 0.0
@@ -50,7 +50,7 @@ def sim(prediction: npt.ArrayLike, density: npt.ArrayLike) -> float:
 
 
 def auc_judd(prediction: npt.ArrayLike, fixations: npt.ArrayLike) -> float:
-    """Area under the ROC of fixated pixels against all others; 0.5 for a level map.
+    """Area under the ROC of fixated pixels against all others; 0.5 for a uniform map.
 
     The chance that a fixation lies on a higher value than a pixel that nobody looked at, ties counting half. The MIT
     benchmark's script joins the fixated values alone by straight lines, and so gives more where fixations are few (of a

@@ -11,10 +11,11 @@ import numpy as np
 
 from ..keys import Keys
 from ..metrics import Interval, index_by_id, weighted_interval
+from ..metrics.saliency_maps import CENTRE_PRIOR, UNIFORM
 from .classification import over_folds
 from .predictions import FRAME, Predictions, aligned
 
-BASELINES = {"_centre_prior": "centre prior", "_uniform": "even map"}
+BASELINES = {CENTRE_PRIOR: "centre prior", UNIFORM: "uniform map"}
 """What stands behind the name of a figure that is not the network's, and what made it."""
 
 _NO_FIGURE = {Keys.VIDEO_ID, Keys.PATIENT_ID, FRAME, Keys.LABEL}

@@ -88,7 +88,7 @@ def test_any_task_can_be_left_out(tasks, more, workflow, tiny):
 def test_no_task_is_refused(refused, tiny):
     assert "tasks: found []" in refused(*JOINT, **tiny, tasks=[])
     assert "by the name of a task" in refused(*JOINT, **tiny, task_weights=[1, 2])
-    assert "stride: found 0.1" in refused(*JOINT, **tiny, stride=0.1)
+    assert "stride: found 0.1" in refused(*JOINT, **{**tiny, "stride": 0.1})
 
 
 def test_the_joint_recipe_resumes_exactly_with_its_learned_and_scheduled_weights(refused, workflow, tiny, tmp_path):

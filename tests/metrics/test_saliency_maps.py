@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps, prior and level map of the same frames in MONAI's evaluator, and their means over patients."""
+"""Maps, prior and uniform map of the same frames in MONAI's evaluator, and their means over patients."""
 
 from __future__ import annotations
 
