@@ -23,7 +23,7 @@ GAIN = "kld_gain"
 
 
 class SaliencyMaps(Metric):
-    """Figures of predicted maps, of the centre prior, and of a uniform map; the metric itself is the gain over the prior.
+    """Figures of predicted maps, the centre prior and a uniform map; the metric itself is the gain over the prior.
 
     The centre prior is the mean fixation density of the training part: what is known of where people look before they
     are shown a frame. The gain is the prior's divergence less the network's, in nats: 0 for a network that learned

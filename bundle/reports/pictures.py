@@ -63,7 +63,7 @@ def overview(results: Mapping[str, Any], name: str = "") -> Figure:
 
 
 def confusions(results: Mapping[str, Any]) -> Figure:
-    """How often a true class (row) is told as which (column): the mean count of the seeds; as colour, the row's share."""
+    """How often a true class (row) is told as which (column): the seeds' mean count; as colour, the row's share."""
     level, _ = results["main"]
     names, rows = results["class_names"], results["rows"]
     side = 1.6 + 0.5 * len(names)
