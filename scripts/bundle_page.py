@@ -183,7 +183,7 @@ def _commands(task: ExportTask) -> str:
             block(
                 "Execute multi-GPU training:",
                 "torchrun --standalone --nnodes=1 --nproc_per_node=2 -m monai.bundle run \\",
-                "    --config_file configs/multi_gpu_train.json",
+                "    --config_file \"['configs/train.json','configs/multi_gpu_train.json']\"",
             ),
             block("Execute evaluation with the trained model:", f"{run}/evaluate.json --dataset_dir /my/clips"),
             block("Execute inference:", f"{run}/inference.json --input /my/clips --output_dir out"),

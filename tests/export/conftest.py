@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return export_bundle.export(task, open_model(run), output, small=True)
 
     return make
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[Path], Path]:
+    """A copy of a bundle that may be changed."""
+    return lambda bundle: Path(shutil.copytree(bundle, tmp_path / "bundles" / bundle.name))
 
 
 @pytest.fixture(scope="session")

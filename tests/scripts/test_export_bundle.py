@@ -81,8 +81,12 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
         assert json.loads(json.dumps(config)) == config, job
         assert not [text for text in strings(config) if re.search(r"(?<![@#\w])bundle\.", text)], job
         assert not [key for key in strings(config) if key.startswith(("+", "%"))], job
-        assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
-    train, inference = configs["train"], configs["inference"]
+        if job != "multi_gpu_train":
+            assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
+    train, inference, spread = (configs[job] for job in ("train", "inference", "multi_gpu_train"))
+    assert set(spread) <= {*train, "parallel", "finalize"} | {key for key in spread if key.startswith("train::")}
+    assert not {"train", "validate", "datalist", "bundle_root"} & set(spread)  # that of train.json is MONAI Label's
+    assert set(train["run"][:5]) | {"$handlers.join_ranks()", train["run"][-1]} <= set(spread["run"])
     assert train["seed"] == (3 if "seed" in train else None)
     assert "@model.task" not in json.dumps([one["_target_"] for one in inference["writers"]])
     network = inference["network_def"]

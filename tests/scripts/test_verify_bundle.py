@@ -188,6 +188,7 @@ def _outputs(content: dict[str, Any]) -> dict[str, Any]:
         ("texts", lambda root: (root / "docs" / "data_license.txt").write_text("\n"), "data_license.txt is empty"),
         ("configs", _changed("train", lambda c: c["train"].pop("handlers")), "train.json has no train#handlers"),
         ("configs", _changed("evaluate", lambda c: c.update(x=["%a.json#b"])), "%a.json#b is looked for"),
+        ("configs", _changed("multi_gpu_train", lambda c: c.update(train={})), "has train, which would take the place"),
         ("configs", lambda root: (root / "configs" / "a.yaml").touch(), "configs/a.yaml: monai.bundle.load does not"),
         ("metadata", _changed("metadata", lambda c: c.update(version="2")), "version 2 has no entry in the changelog"),
         ("metadata", _changed("metadata", lambda c: c.update(numpy_version="2+cpu")), "numpy 2.cpu: expected a"),
