@@ -32,6 +32,10 @@ FORMATS = (
     "patient. Frames are made grey, cropped to the scan sector, padded to a square and resampled. Without a data "
     "folder the configs make a simulated phantom and use that."
 )
+TRAINS = (
+    "The run lies in `eval/train`, its model too; `--publish True` puts that in the place of `models/model.pt`. Without "
+    "`--dataset_dir` it is a run on the simulated phantom."
+)
 RESULTS = {
     "classification": "probabilities of frames and clips (`results.json`, `frames.csv`, `clips.csv`)",
     "segmentation": "masks on the original frames (`NAME_mask.nii.gz`), marked pixels and mm² (`frames.csv`)",
@@ -179,7 +183,8 @@ def _commands(task: ExportTask) -> str:
         [
             "From the folder of the bundle; from elsewhere add `--bundle_root /path/to/the/bundle`. Any value of "
             "a config is an override.",
-            block("Execute training:", f"{run}/train.json", f"{run}/train.json --dataset_dir /my/clips"),
+            block("Execute training:", f"{run}/train.json --dataset_dir /my/clips"),
+            TRAINS,
             block(
                 "Execute multi-GPU training:",
                 "torchrun --standalone --nnodes=1 --nproc_per_node=2 -m monai.bundle run \\",

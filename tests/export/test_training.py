@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training and testing by an exported bundle's own configs, on a small phantom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.data import make_phantom
+from bundle.files import sha256_of
+
+TINY = {"max_epochs": 1, "val_interval": 1, "batch_size": 4, "frames_per_clip": 1, "test_frames_per_clip": 1}
+
+
+@pytest.fixture(scope="session")
+def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_phantom(tmp_path_factory.mktemp("phantom") / "phantom", patients_per_class=5, clips_per_patient=1, n_frames=4)  # fmt: skip
+
+
+@pytest.fixture
+def run_in(tmp_path: Path, small_phantom: Path) -> Callable[..., str]:
+    """``run_in(root, "train", publish=True)``: runs the config from elsewhere; what it said, an error's line if it failed."""
+
+    def run(root: Path, job: str, **settings: Any) -> str:
+        config = json.loads((root / "configs" / f"{job}.json").read_text())
+        given = {name: value for name, value in TINY.items() if name in config}
+        given |= {"bundle_root": root, "dataset_dir": small_phantom, "cache_dir": small_phantom.parent / "cache"}
+        words = [word for name, value in (given | settings).items() for word in (f"--{name}", str(value))]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "monai.bundle",
+                "run",
+                "--config_file",
+                str(root / "configs" / f"{job}.json"),
+                *words,
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
+        )
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert errors or done.returncode == 0, done.stderr[-3000:]
+        return errors[0] if errors else done.stderr
+
+    return run
+
+
+def test_training_keeps_the_weights_unless_asked(exported: Any, copied: Any, run_in: Any) -> None:
+    root = copied(exported("us_plane_classification"))
+    before = sha256_of(root / "models" / "model.pt")
+    given = {"class_names": ["heart", "fetal_head"], "where": {"label": ["heart", "fetal_head"]}}
+    run_in(root, "train", **given)
+    assert sha256_of(root / "models" / "model.pt") == before
+    assert (root / "eval" / "train" / "model.pt").is_file()
