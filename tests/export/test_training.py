@@ -62,3 +62,9 @@ def test_training_keeps_the_weights_unless_asked(exported: Any, copied: Any, run
     run_in(root, "train", **given)
     assert sha256_of(root / "models" / "model.pt") == before
     assert (root / "eval" / "train" / "model.pt").is_file()
+
+
+def test_other_frames_than_the_weights_take_are_refused(exported: Any, run_in: Any) -> None:
+    root = exported("us_lesion_segmentation")
+    assert "found frames (C, H, W) of (1, 64, 64), expected (1, 32, 32)" in run_in(root, "evaluate", image_size=64)
+    assert "found frames (C, H, W) of (3, 32, 32), expected (1, 32, 32)" in run_in(root, "evaluate", in_channels=3)
