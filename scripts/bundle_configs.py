@@ -123,6 +123,8 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     }
     if description["task"] == "classification":
         values["class_names"] = description["class_names"]
+    if description["task"] in ("segmentation", "detection"):
+        [values["structure"]] = description["class_names"]
     return config | {name: value for name, value in values.items() if name in config}
 
 

@@ -33,8 +33,8 @@ FORMATS = (
     "folder the configs make a simulated phantom and use that."
 )
 TRAINS = (
-    "The run lies in `eval/train`, its model too; `--publish True` puts that in the place of `models/model.pt`. Without "
-    "`--dataset_dir` it is a run on the simulated phantom."
+    "The run lies in `eval/train`, its model too; `--publish True` puts that in the place of `models/model.pt`. "
+    "Without `--dataset_dir` it is a run on the simulated phantom."
 )
 RESULTS = {
     "classification": "probabilities of frames and clips (`results.json`, `frames.csv`, `clips.csv`)",

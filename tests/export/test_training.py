@@ -21,12 +21,13 @@ TINY = {"max_epochs": 1, "val_interval": 1, "batch_size": 4, "frames_per_clip": 
 
 @pytest.fixture(scope="session")
 def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_phantom(tmp_path_factory.mktemp("phantom") / "phantom", patients_per_class=5, clips_per_patient=1, n_frames=4)  # fmt: skip
+    folder = tmp_path_factory.mktemp("phantom") / "phantom"
+    return make_phantom(folder, patients_per_class=5, clips_per_patient=1, n_frames=4)
 
 
 @pytest.fixture
 def run_in(tmp_path: Path, small_phantom: Path) -> Callable[..., str]:
-    """``run_in(root, "train", publish=True)``: runs the config from elsewhere; what it said, an error's line if it failed."""
+    """``run_in(root, "train", publish=True)``: runs it from elsewhere; what it said, or the line of its error."""
 
     def run(root: Path, job: str, **settings: Any) -> str:
         config = json.loads((root / "configs" / f"{job}.json").read_text())

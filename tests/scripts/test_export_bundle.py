@@ -98,6 +98,13 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
         assert inference[name] == value
 
 
+@pytest.mark.parametrize("name", ["us_lesion_segmentation", "us_lesion_detection"])
+def test_another_structure_goes_on_being_called_so(name: str) -> None:
+    said = described(TASKS[name].task) | {"class_names": ["fetal head"]}
+    configs = exported_configs(CONFIGS, TASKS[name].recipes, said)
+    assert configs["train"]["structure"] == configs["evaluate"]["structure"] == "fetal head"
+
+
 def test_what_is_for_other_tasks_is_left_out() -> None:
     writers = {
         task.task: {one["_target_"].split(".")[-1] for one in exported_configs(
