@@ -20,7 +20,10 @@ PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
 
 ROOMS = "|".join(sorted(path.stem for path in Path(bundle.__file__).parent.glob("[a-z]*")))
-SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
+SETTINGS = (
+    *("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fold"),
+    *("label_fraction", "fixations"),
+)
 """Of what ``trained`` of a description holds, these are the recipe's own settings."""
 
 SPREAD = "multi_gpu_train.yaml"
@@ -36,13 +39,15 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
 
     Args:
         configs: the folder of the recipes; its ``export`` holds what is laid over them.
-        recipes: file names, each laid over those before.
+        recipes: file names, each laid over those before; of an encoder those of its own `pretraining`.
         description: ``model.json`` of the weights.
 
     Raises:
         InputError: a recipe is not there.
     """
     embedding = description["task"] == EMBEDDING
+    if embedding:
+        recipes, _ = pretraining(description["trained"])
     overlays = ["export/pretraining.yaml" if embedding else "export/downstream.yaml"]
     overlays += ["export/classification.yaml"] if description["task"] == "classification" else []
     evaluate = [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"]
@@ -56,6 +61,22 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
     inference = _merged(configs, ["inference.yaml"], ["export/inference.yaml", *served])
     made["inference"] = _renamed(_with_network(inference, description))
     return made
+
+
+def pretraining(trained: Mapping[str, Any]) -> tuple[list[str], Config]:
+    """The recipes by which an encoder was pretrained and their settings, by the ``method`` its run recorded.
+
+    Of an encoder that was made elsewhere, that of contrast.
+    """
+    method = str(trained.get("method", ""))
+    if found := re.fullmatch(r"contrastive pretraining, pairs (\S+)", method):
+        return ["train.yaml"], {"pair_preset": found[1]}
+    tasks, _, combination = method.partition(", ")
+    asked = tasks.split(" + ")
+    if not set(asked) <= {"order", "geometry", "contrast"}:
+        return ["train.yaml"], {}
+    more = ["pretrain_joint.yaml"] if "contrast" in asked else []
+    return ["train.yaml", "pretrain_order_geometry.yaml", *more], {"tasks": asked, "combination": combination}
 
 
 def _merged(
@@ -123,6 +144,8 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     }
     if description["task"] == "classification":
         values["class_names"] = description["class_names"]
+    if description["task"] == EMBEDDING:
+        values |= pretraining(description["trained"])[1]
     if description["task"] in ("segmentation", "detection"):
         [values["structure"]] = description["class_names"]
     return config | {name: value for name, value in values.items() if name in config}

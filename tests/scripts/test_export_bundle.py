@@ -98,6 +98,24 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
         assert inference[name] == value
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("contrastive pretraining, pairs ivpp", {"tasks": ["contrast"], "pair_preset": "ivpp"}),
+        ("order + geometry, sequential", {"tasks": ["order", "geometry"], "combination": "sequential", "n_frames": 4}),
+        ("geometry + contrast, parallel", {"tasks": ["geometry", "contrast"], "learn_task_weights": False}),
+        ("made elsewhere, by hand", {"tasks": ["contrast"], "pair_preset": "uscl"}),
+    ],
+)
+def test_pretraining_is_by_the_recipe_that_made_the_encoder(method: str, settings: dict[str, Any]) -> None:
+    said = described(EMBEDDING) | {"trained": {"method": method, "label_fraction": 0.5}}
+    for job in ("train", "evaluate"):
+        config = exported_configs(CONFIGS, (), said)[job]
+        assert {name: config.get(name) for name in settings} == settings
+        assert config["label_fraction"] == 0.5
+        assert ("n_frames" in config) == ("geometry" in settings["tasks"])
+
+
 @pytest.mark.parametrize("name", ["us_lesion_segmentation", "us_lesion_detection"])
 def test_another_structure_goes_on_being_called_so(name: str) -> None:
     said = described(TASKS[name].task) | {"class_names": ["fetal head"]}
