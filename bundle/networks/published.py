@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.fingerprints import clips_beside
 from ..errors import InputError
 from ..files import made_folder, written_beside
 from .encoder import Encoder
@@ -46,6 +48,8 @@ def description_of(model: TrainedModel) -> dict[str, Any]:
 def write_model(folder: str | os.PathLike[str], model: TrainedModel) -> Path:
     """Writes ``model.pt``, a flat state dict of plain contiguous tensors on the CPU, and ``model.json`` beside it.
 
+    The fingerprints of the clips that an encoder was trained on go with it, where they lie beside ``model.file``.
+
     Returns:
         The path of the weights; they load with ``weights_only=True`` and without MONAI.
     """
@@ -57,6 +61,11 @@ def write_model(folder: str | os.PathLike[str], model: TrainedModel) -> Path:
     }
     with written_beside(path) as beside:
         torch.save(state, beside)
+    if (clips := clips_beside(model.file)).is_file():
+        with written_beside(clips_beside(path)) as beside:
+            shutil.copyfile(clips, beside)
+    else:
+        clips_beside(path).unlink(missing_ok=True)
     write_description(folder, description)
     return path
 

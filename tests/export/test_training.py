@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bundle.data import make_phantom
 from bundle.files import sha256_of
@@ -69,3 +70,20 @@ def test_other_frames_than_the_weights_take_are_refused(exported: Any, run_in: A
     root = exported("us_lesion_segmentation")
     assert "found frames (C, H, W) of (1, 64, 64), expected (1, 32, 32)" in run_in(root, "evaluate", image_size=64)
     assert "found frames (C, H, W) of (3, 32, 32), expected (1, 32, 32)" in run_in(root, "evaluate", in_channels=3)
+
+
+def test_pretraining_goes_on_from_the_weights_and_remembers_their_clips(
+    exported: Any, copied: Any, run_in: Any
+) -> None:
+    root = copied(exported("us_video_representation"))
+    before = torch.load(root / "models" / "model.pt", weights_only=True)
+    told = run_in(root, "train", learning_rate=1e-12, publish=True)
+    assert "models/model.pt: no list of the clips it was pretrained on (phantom) lies beside it" in told
+    after = torch.load(root / "models" / "model.pt", weights_only=True)
+    torch.testing.assert_close(after["conv1.weight"], before["conv1.weight"], rtol=0, atol=1e-8)
+    assert json.loads((root / "models" / "model.json").read_text())["trained"]["encoder"] == {"data": "phantom"}
+    told = run_in(root, "evaluate", split_seed=1)
+    assert "leakage: the pretraining of models/model.pt and the clips to judge share" in told
+    assert "leakage: nothing is shared between the clips of the pretraining of models/model.pt (20)" in run_in(
+        root, "evaluate"
+    )
