@@ -13,6 +13,7 @@ from bundle_runs import ROOT, Subject, read_json
 from bundle_tasks import LARGE
 
 from bundle.files import sha256_of
+from bundle.networks import sources
 
 FILES = (
     *("LICENSE", "configs/metadata.json", "configs/train.json", "configs/evaluate.json", "configs/inference.json"),
@@ -83,7 +84,8 @@ def metadata(subject: Subject) -> str:
     said = read_json(subject.root / "configs" / "metadata.json")
     if said["version"] not in said.get("changelog", {}):
         raise WrongError(f"version {said['version']} has no entry in the changelog")
-    if missing := [key for key in ("name", "data_source", "eval_metrics", "intended_use") if key not in said]:
+    wanted = ("name", "data_source", "eval_metrics", "intended_use", "weights_origin")
+    if missing := [key for key in wanted if key not in said]:
         raise WrongError(f"no {', '.join(missing)}")
     releases = {name: said[f"{name}_version"] for name in ("monai", "pytorch", "numpy")}
     releases |= said["required_packages_version"]
@@ -97,6 +99,8 @@ def metadata(subject: Subject) -> str:
     if hidden or not all(key.isdigit() for key in names):
         raise WrongError(f"channel_def {names}: expected channel numbers, and no class called background")
     model = read_json(subject.root / "models" / "model.json")
+    if said["weights_origin"]["data"] != sources(model):
+        raise WrongError(f"weights_origin {said['weights_origin']['data']}: models/model.json says {sources(model)}")
     if subject.classifies and list(names.values()) != model["class_names"]:
         raise WrongError(f"channel_def {names}: the classes of the weights are {model['class_names']}")
     return f"{said['name']} {said['version']}, {len(releases)} releases"

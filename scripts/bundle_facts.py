@@ -10,28 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.keys import PARTS, Keys
-from bundle.networks import EMBEDDING, sources
+from bundle.networks import EMBEDDING, only_simulated
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports import Entry, read_predictions, task_results, with_baselines
 from bundle.reports.tables import words
-
-PHANTOM = "phantom"
-"""The name of the simulated data that the project makes itself."""
-
-
-def only_simulated(model: TrainedModel, description: Mapping[str, Any]) -> bool:
-    """Whether nothing but simulated clips went into the weights, those of the pretraining included."""
-    own, *others = sources(description)
-    return (own == PHANTOM or _all_simulated(model.file.parent / "datalist.json")) and set(others) <= {PHANTOM}
-
-
-def _all_simulated(datalist: Path) -> bool:
-    if not datalist.is_file():
-        return False
-    content = _read(datalist)
-    records = [record for part in PARTS for record in content.get(part, [])]
-    return bool(records) and all(record.get(Keys.SIMULATED) for record in records)
 
 
 def circumstances(model: TrainedModel) -> dict[str, Any]:
@@ -54,7 +36,7 @@ def tested(model: TrainedModel, description: Mapping[str, Any]) -> dict[str, Any
     folder = model.file.parent
     if model.task == EMBEDDING:
         path = folder / "probe.json"
-        return _probed(_read(path), description, only_simulated(model, description)) if path.is_file() else {}
+        return _probed(_read(path), description, only_simulated(folder, description)) if path.is_file() else {}
     path = folder / "predictions.json"
     if not path.is_file():
         return {}

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bundle_facts import circumstances, only_simulated
-from bundle_metadata import SMALL
+from bundle_facts import circumstances
 from bundle_tasks import ExportTask
 
 from bundle.keys import LEGACY
-from bundle.networks import EMBEDDING, sources
+from bundle.networks import EMBEDDING, only_simulated, sources
+from bundle.networks.provenance import SMALL
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports.tables import LEGACY_NOTE, SIMULATED
 
@@ -67,7 +67,7 @@ def data_license(model: TrainedModel, description: Mapping[str, Any], text: str 
     """The content of ``docs/data_license.txt``: what was given, else what is known."""
     if text is not None:
         return text
-    if only_simulated(model, description):
+    if only_simulated(model.file.parent, description):
         return PHANTOM_LICENSE
     return UNKNOWN_LICENSE.format(names=", ".join(sources(description)))
 

@@ -75,6 +75,7 @@ def bundle_dir(tmp_path: Path) -> Path:
     }
     about = {
         **{name: "" for name in ("name", "data_source", "eval_metrics", "intended_use")},
+        "weights_origin": {"data": ["mine"]},
         "schema": "https://nowhere.invalid/schema.json",
         "version": "1.0.0",
         "changelog": {"1.0.0": ""},
@@ -98,7 +99,12 @@ def change(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def describe(root: Path) -> None:
-    said = {"task": "classification", "class_names": ["a", "b"], "sha256": sha256_of(root / "models" / "model.pt")}
+    said = {
+        "task": "classification",
+        "data": "mine",
+        "class_names": ["a", "b"],
+        "sha256": sha256_of(root / "models" / "model.pt"),
+    }
     write(root / "models" / "model.json", said)
 
 
@@ -196,6 +202,7 @@ def _outputs(content: dict[str, Any]) -> dict[str, Any]:
          "no class called background"),
         ("metadata", _changed("metadata", lambda c: _outputs(c)["pred"].update(channel_def={"0": "b", "1": "a"})),
          "the classes of the weights are \\['a', 'b'\\]"),
+        ("metadata", _changed("metadata", lambda c: c["weights_origin"].update(data=["x"])), "model.json says .'mine'"),
         ("metadata", _changed("metadata", lambda c: c.update(network_data_format={"inputs": {"x": 1}})), "input image"),
     ],
 )  # fmt: skip
