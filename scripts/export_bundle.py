@@ -50,7 +50,7 @@ def main() -> None:
                 f"{output / task.name}: already there, or its zip; remove it or choose another --output_dir"
             )
     models = {} if args.all else {task.name: _trained_for(task, args.weights) for task in tasks}
-    license_text = Path(args.data_license).read_text(encoding="utf-8") if args.data_license else None
+    license_text = _text(args.data_license) if args.data_license else None
     for task in tasks:
         with tempfile.TemporaryDirectory() as scratch:
             model = models.get(task.name) or _trained_quickly(task, Path(scratch) / "run")
@@ -95,8 +95,13 @@ def export(
         if listed := large_files(folder, weights_url):
             (folder / "large_files.yml").write_text(listed, encoding="utf-8")
         packed = shutil.make_archive(str(Path(scratch) / "packed"), "zip", scratch, task.name)
-        Path(packed).rename(archive(output, task))
-        return folder.rename(output / task.name)
+        made = folder.rename(output / task.name)
+        try:
+            Path(packed).rename(archive(output, task))
+        except BaseException:  # one without the other would block the next try
+            shutil.rmtree(made)
+            raise
+        return made
 
 
 def archive(output: Path, task: ExportTask) -> Path:
@@ -117,6 +122,13 @@ def large_files(folder: Path, url: str | None) -> str:
         for path in paths
     ]
     return yaml.safe_dump({"large_files": listed}, sort_keys=False) if listed else ""
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); expected the data's licence as UTF-8 text") from error
 
 
 def _copy_code(target: Path) -> None:
@@ -175,8 +187,6 @@ def _parse() -> argparse.Namespace:
         raise InputError(
             f"{args.task}: found no weights; name the run's folder with --weights, or export small with --all"
         )
-    if args.data_license and not Path(args.data_license).is_file():
-        raise InputError(f"{args.data_license}: no such file; expected the data's licence as text")
     return args
 
 

@@ -183,6 +183,16 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(KeyboardInterrupt):
             export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
     assert list((tmp_path / "out").iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(export_bundle, "archive", lambda output, task: output / "none" / "a.zip")
+        with pytest.raises(FileNotFoundError):
+            export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    assert list((tmp_path / "out").iterdir()) == []
+    for content in (b"\xff\xfe\xe9", None):
+        licence = tmp_path / "licence.txt"
+        licence.unlink(missing_ok=True) if content is None else licence.write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read .*; expected the data's licence as UTF-8 text"):
+            export(tmp_path, "us_lesion_segmentation", "--weights", str(run), "--data_license", str(licence))
     (tmp_path / "out" / "us_lesion_segmentation").mkdir()
     with pytest.raises(InputError, match="already there"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
