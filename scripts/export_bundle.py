@@ -31,7 +31,7 @@ import bundle
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, sha256_of
 from bundle.networks import EMBEDDING, description_of, open_model, write_model
-from bundle.networks.trained_model import TrainedModel
+from bundle.networks.trained_model import WEIGHTS_FILE, TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("export_bundle")
@@ -139,7 +139,14 @@ def _copy_code(target: Path) -> None:
 
 def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
     path = Path(weights)
-    folder = path.parent if path.suffix == ".pt" else path
+    if path.is_file() and path.suffix != ".safetensors" and path.name != WEIGHTS_FILE:
+        raise InputError(
+            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it, the "
+            "only weights that its model.json describes"
+        )
+    if not path.exists():
+        raise InputError(f"{weights}: no such file or folder; expected the run's folder or {WEIGHTS_FILE} in it")
+    folder = path.parent if path.name == WEIGHTS_FILE else path
     wanted = EMBEDDING if task.task == EMBEDDING and not (folder / "model.json").is_file() else None
     model = open_model(folder, wanted)
     if model.task != task.task:

@@ -177,6 +177,11 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         export(tmp_path, "us_lesion_detection")
     with pytest.raises(InputError, match="found no model.json"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(tmp_path))
+    (run / "last.pt").touch()
+    with pytest.raises(InputError, match="last.pt: found another file than model.pt, expected the run's folder"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "last.pt"))
+    with pytest.raises(InputError, match="best.pt: no such file or folder"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "best.pt"))
     assert not (tmp_path / "out").exists()
     with monkeypatch.context() as patched:
         patched.setattr(export_bundle, "readme", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
