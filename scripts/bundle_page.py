@@ -52,6 +52,10 @@ python -m monailabel.main start_server --app apps/monaibundle --studies /my/stud
     --conf models {name} --conf zoo_source ngc --conf sam2 false
 ```"""
 NOT_FOR_LABEL = "Not for MONAI Label: a feature vector is nothing to be drawn or chosen there."
+LEAKAGE = (
+    "LEAKAGE: the run was told to go on though its parts, or pretraining and test, share patients or clips. These "
+    "figures are too high."
+)
 PHANTOM_LICENSE = (
     "The weights come from simulated ultrasound alone, the phantom that ultrasound-video-ssl makes itself. It holds no "
     "data of any person and is, as the project's code, under the Apache License 2.0 (see LICENSE).\n"
@@ -151,6 +155,7 @@ def _performance(told: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{told[name]} {name}" for name in ("frames", "clips", "patients") if name in told)
     chosen = " It also chose the epoch, so the figures are too high." if told["part"] == "validation" else ""
     chance = f" Chance: {told['chance']:.2f}." if "chance" in told else ""
+    unseen = "" if told["leakage"] else ", of patients never trained on"
     baselines = told.get("baselines", {})
     rows = [["figure", "value (95 % interval)", *baselines], ["---"] * (2 + len(baselines))]
     for name, one in told["figures"].items():
@@ -158,8 +163,9 @@ def _performance(told: Mapping[str, Any]) -> list[str]:
     return [
         *([f"**{SIMULATED}**"] if told["simulated"] else []),
         *([f"**{LEGACY_NOTE}**"] if told["protocol"] == LEGACY else []),
-        f"{told['data']}, protocol {told['protocol']}: {counts} of the {told['part']} part, of patients "
-        f"never trained on.{chosen}{chance} Intervals by bootstrap over patients, rough where these are few.",
+        *([f"**{LEAKAGE}**"] if told["leakage"] else []),
+        f"{told['data']}, protocol {told['protocol']}: {counts} of the {told['part']} part{unseen}.{chosen}{chance} "
+        "Intervals by bootstrap over patients, rough where these are few.",
         "\n".join(f"| {' | '.join(row)} |" for row in rows),
     ]
 

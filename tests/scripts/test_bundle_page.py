@@ -15,7 +15,7 @@ import torch
 from bundle_checks import SECTIONS
 from bundle_facts import tested as figures_of
 from bundle_metadata import ROOT, metadata
-from bundle_page import data_license, readme
+from bundle_page import LEAKAGE, data_license, readme
 from bundle_tasks import TASKS
 from packaging.requirements import Requirement
 
@@ -149,6 +149,11 @@ def test_figures_are_those_of_the_run(trained) -> None:
         assert mark in page.splitlines()
     assert SMALL in about["description"]
     assert about["weights_origin"] == {"data": ["phantom"], "simulated_only": True, "demonstration_only": True}
+    assert "of patients never trained on" in page and "LEAKAGE" not in page
+    (model.file.parent / "leakage.json").write_text("[]")
+    about = metadata(NAMES["classification"], model, said, small=True)
+    page = readme(NAMES["classification"], model, said, about, small=True)
+    assert "never trained on" not in page and f"**{LEAKAGE}**" in page.splitlines()
     write_predictions(model.file.parent, "legacy-uscl")
     about = metadata(NAMES["classification"], model, said, small=False)
     assert about["eval_metrics"]["figures"]["accuracy per frame"]["value"] == 0.8
