@@ -13,6 +13,7 @@ from bundle_runs import ROOT, Subject, read_json
 from bundle_tasks import LARGE
 
 from bundle.files import sha256_of
+from bundle.networks import sources
 
 FILES = (
     *("LICENSE", "configs/metadata.json", "configs/train.json", "configs/evaluate.json", "configs/inference.json"),
@@ -26,9 +27,11 @@ KEYS = {
     "train#trainer#max_epochs train#dataset train#dataset#data train#handlers train#inferer validate#evaluator "
     "validate#handlers validate#dataset validate#dataset#data",
     "evaluate": "bundle_root device dataset_dir output_dir run",
-    "multi_gpu_train": "bundle_root device dataset_dir output_dir run train#trainer",
+    "multi_gpu_train": "device network parallel run finalize",
 }
-"""What each config has: what the zoo, MONAI Label and MONAI's workflows look for, and what runs it."""
+"""What each config has: what the zoo, MONAI Label and MONAI's workflows look for, and what runs it. That of several
+devices is laid over ``train.json`` and has nothing of the data: it would take the place of MONAI Label's."""
+DATA = ("bundle_root", "dataset_dir", "train", "validate", "datalist")
 
 SECTIONS = (
     *("# Model Overview", "## Data", "## Training configuration", "### Input", "### Output", "## Performance"),
@@ -61,7 +64,7 @@ def files(subject: Subject) -> str:
 
 
 def configs(subject: Subject) -> str:
-    """Each config is whole, has its keys, and is found whichever loader looks for it."""
+    """Each config has its keys and is found whichever loader looks for it."""
     folder = subject.root / "configs"
     if other := [path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml")]:
         raise WrongError(f"configs/{other[0]}: monai.bundle.load does not read it; expected JSON only")
@@ -69,6 +72,8 @@ def configs(subject: Subject) -> str:
         config = read_json(folder / f"{job}.json")
         if missing := [key for key in keys.split() if not _has(config, key)]:
             raise WrongError(f"{job}.json has no {', '.join(missing)}")
+        if job == "multi_gpu_train" and (own := [key for key in DATA if key in config]):
+            raise WrongError(f"{job}.json has {own[0]}, which would take the place of that of train.json")
         if macros := [text for text in _strings(config) if re.match(r"%(?!#|::)", text)]:
             raise WrongError(f"{job}.json: {macros[0]} is looked for where Python was started; expected it filled in")
     return f"{', '.join(KEYS)}: {sum(len(keys.split()) for keys in KEYS.values())} keys"
@@ -79,7 +84,8 @@ def metadata(subject: Subject) -> str:
     said = read_json(subject.root / "configs" / "metadata.json")
     if said["version"] not in said.get("changelog", {}):
         raise WrongError(f"version {said['version']} has no entry in the changelog")
-    if missing := [key for key in ("name", "data_source", "eval_metrics", "intended_use") if key not in said]:
+    wanted = ("name", "data_source", "eval_metrics", "intended_use", "weights_origin")
+    if missing := [key for key in wanted if key not in said]:
         raise WrongError(f"no {', '.join(missing)}")
     releases = {name: said[f"{name}_version"] for name in ("monai", "pytorch", "numpy")}
     releases |= said["required_packages_version"]
@@ -93,6 +99,8 @@ def metadata(subject: Subject) -> str:
     if hidden or not all(key.isdigit() for key in names):
         raise WrongError(f"channel_def {names}: expected channel numbers, and no class called background")
     model = read_json(subject.root / "models" / "model.json")
+    if said["weights_origin"]["data"] != sources(model):
+        raise WrongError(f"weights_origin {said['weights_origin']['data']}: models/model.json says {sources(model)}")
     if subject.classifies and list(names.values()) != model["class_names"]:
         raise WrongError(f"channel_def {names}: the classes of the weights are {model['class_names']}")
     return f"{said['name']} {said['version']}, {len(releases)} releases"

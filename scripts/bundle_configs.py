@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes as an exported bundle has them: one JSON file a job, whole in itself, of the bundle's own code."""
+"""The recipes as an exported bundle has them: a JSON file a job, of the bundle's own code."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
 
 ROOMS = "|".join(sorted(path.stem for path in Path(bundle.__file__).parent.glob("[a-z]*")))
-SETTINGS = ("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fixations")
+SETTINGS = (
+    *("label_column", "where", "tuned", "learning_rate", "head_learning_rate", "seed", "split_seed", "fold"),
+    *("label_fraction", "fixations"),
+)
 """Of what ``trained`` of a description holds, these are the recipe's own settings."""
+
+SPREAD = "multi_gpu_train.yaml"
+"""The recipe that is laid over one of training for several devices."""
 
 Config = dict[str, Any]
 
@@ -29,31 +35,48 @@ Config = dict[str, Any]
 def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping[str, Any]) -> dict[str, Config]:
     """The contents of ``train.json``, ``evaluate.json``, ``multi_gpu_train.json`` and ``inference.json``.
 
+    Each is whole but ``multi_gpu_train.json``, which is laid over ``train.json``: MONAI Label puts its items into that.
+
     Args:
         configs: the folder of the recipes; its ``export`` holds what is laid over them.
-        recipes: file names, each laid over those before.
+        recipes: file names, each laid over those before; of an encoder those of its own `pretraining`.
         description: ``model.json`` of the weights.
 
     Raises:
         InputError: a recipe is not there.
     """
     embedding = description["task"] == EMBEDDING
+    if embedding:
+        recipes, _ = pretraining(description["trained"])
     overlays = ["export/pretraining.yaml" if embedding else "export/downstream.yaml"]
     overlays += ["export/classification.yaml"] if description["task"] == "classification" else []
-    jobs = {
-        "train": overlays,
-        "evaluate": [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"],
-        "multi_gpu_train": overlays,
-    }
+    evaluate = [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"]
+    prepared = None if embedding else _samples_apart
     made = {}
-    for job, files in jobs.items():
-        base = [*recipes, "multi_gpu_train.yaml"] if job == "multi_gpu_train" else recipes
-        config = _merged(configs, base, files, None if embedding else _samples_apart)
-        made[job] = _renamed(_with_settings(config, description))
+    for job, files in {"train": overlays, "evaluate": evaluate}.items():
+        made[job] = _renamed(_with_settings(_merged(configs, recipes, files, prepared), description))
+    spread = _merged(configs, [*recipes, SPREAD], overlays, prepared)
+    made["multi_gpu_train"] = _renamed(_laid_over(configs / SPREAD, spread, embedding))
     served = ["export/label.yaml", f"export/label_{description['task']}.yaml"]
     inference = _merged(configs, ["inference.yaml"], ["export/inference.yaml", *served])
     made["inference"] = _renamed(_with_network(inference, description))
     return made
+
+
+def pretraining(trained: Mapping[str, Any]) -> tuple[list[str], Config]:
+    """The recipes by which an encoder was pretrained and their settings, by the ``method`` its run recorded.
+
+    Of an encoder that was made elsewhere, that of contrast.
+    """
+    method = str(trained.get("method", ""))
+    if found := re.fullmatch(r"contrastive pretraining, pairs (\S+)", method):
+        return ["train.yaml"], {"pair_preset": found[1]}
+    tasks, _, combination = method.partition(", ")
+    asked = tasks.split(" + ")
+    if not set(asked) <= {"order", "geometry", "contrast"}:
+        return ["train.yaml"], {}
+    more = ["pretrain_joint.yaml"] if "contrast" in asked else []
+    return ["train.yaml", "pretrain_order_geometry.yaml", *more], {"tasks": asked, "combination": combination}
 
 
 def _merged(
@@ -76,6 +99,13 @@ def _merged(
     }
 
 
+def _laid_over(overlay: Path, whole: Config, embedding: bool) -> Config:
+    """What of an overlay goes over an exported recipe, ``whole`` being both: a list is there as it is in the end."""
+    entries: Config = ConfigParser.load_config_file(str(overlay))
+    entries = {name: value for name, value in entries.items() if not name.startswith("+")} | {"run": whole["run"]}
+    return entries if embedding else _of_samples(entries)
+
+
 def _samples_apart(config: Config) -> Config:
     """The data sets the network sees, under ``samples``, and the recipe's datalist, ``listed``.
 
@@ -86,6 +116,10 @@ def _samples_apart(config: Config) -> Config:
     config["listed"] = config.pop("datalist")
     for part in ("train", "validate"):
         config[part]["samples"] = config[part].pop("dataset")
+    return _of_samples(config)
+
+
+def _of_samples(config: Config) -> Config:
     return _everywhere(
         config, lambda text: re.sub(r"@(train|validate)#dataset\b(?!#)", r"@\1#samples", _expression(text))
     )
@@ -110,6 +144,10 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     }
     if description["task"] == "classification":
         values["class_names"] = description["class_names"]
+    if description["task"] == EMBEDDING:
+        values |= pretraining(description["trained"])[1]
+    if description["task"] in ("segmentation", "detection"):
+        [values["structure"]] = description["class_names"]
     return config | {name: value for name, value in values.items() if name in config}
 
 

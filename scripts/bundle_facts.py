@@ -9,29 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bundle.data.leakage import LEAKAGE_FILES
 from bundle.errors import InputError
-from bundle.keys import PARTS, Keys
-from bundle.networks import EMBEDDING, sources
+from bundle.networks import EMBEDDING, only_simulated
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports import Entry, read_predictions, task_results, with_baselines
 from bundle.reports.tables import words
-
-PHANTOM = "phantom"
-"""The name of the simulated data that the project makes itself."""
-
-
-def only_simulated(model: TrainedModel, description: Mapping[str, Any]) -> bool:
-    """Whether nothing but simulated clips went into the weights, those of the pretraining included."""
-    own, *others = sources(description)
-    return (own == PHANTOM or _all_simulated(model.file.parent / "datalist.json")) and set(others) <= {PHANTOM}
-
-
-def _all_simulated(datalist: Path) -> bool:
-    if not datalist.is_file():
-        return False
-    content = _read(datalist)
-    records = [record for part in PARTS for record in content.get(part, [])]
-    return bool(records) and all(record.get(Keys.SIMULATED) for record in records)
 
 
 def circumstances(model: TrainedModel) -> dict[str, Any]:
@@ -45,8 +28,9 @@ def tested(model: TrainedModel, description: Mapping[str, Any]) -> dict[str, Any
 
     Returns:
         ``protocol``, ``part``, ``data``, ``simulated``, how many ``frames``, ``clips`` and ``patients``, of classes the
-        ``chance`` level, ``figures`` (in words -> value, low, high, level), and ``baselines`` (what no network made ->
-        its figures). A figure without a value is left out.
+        ``chance`` level, ``leakage`` (whether the run went on though parts, or pretraining and test, share clips),
+        ``figures`` (in words -> value, low, high, level), and ``baselines`` (what no network made -> its figures). A
+        figure without a value is left out.
 
     Raises:
         InputError: the run's file cannot be read or is of another task.
@@ -54,7 +38,7 @@ def tested(model: TrainedModel, description: Mapping[str, Any]) -> dict[str, Any
     folder = model.file.parent
     if model.task == EMBEDDING:
         path = folder / "probe.json"
-        return _probed(_read(path), description, only_simulated(model, description)) if path.is_file() else {}
+        return _probed(_read(path), description, folder) if path.is_file() else {}
     path = folder / "predictions.json"
     if not path.is_file():
         return {}
@@ -67,6 +51,7 @@ def tested(model: TrainedModel, description: Mapping[str, Any]) -> dict[str, Any
     about = results["tested"]
     told = {name: results[name] for name in ("protocol", "data", "simulated")}
     told |= {name: about[name] for name in ("part", "frames", "clips", "patients")}
+    told["leakage"] = _leaks(folder)
     if about["classes"]:
         told["chance"] = _rounded(1 / sum(count > 0 for count in about["classes"].values()))
     told["figures"] = _figures(own["figures"], level)
@@ -83,17 +68,22 @@ def _figures(figures: Mapping[str, Any], level: str) -> dict[str, Any]:
     return {name: _interval(one) for name, one in found.items() if math.isfinite(one["value"])}
 
 
-def _probed(report: Mapping[str, Any], description: Mapping[str, Any], simulated: bool) -> dict[str, Any]:
+def _probed(report: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Of ``probe.json``."""
     return {
         "protocol": "patient",
         "data": description["data"],
-        "simulated": simulated,
+        "simulated": only_simulated(folder, description),
+        "leakage": _leaks(folder),
         **{name: report[name] for name in ("part", "clips", "patients")},
         "chance": _rounded(report["chance"]),
         "figures": {report["figure"]: _interval(report["after"]["interval"])},
         "baselines": {"before pretraining": {report["figure"]: _interval(report["before"]["interval"])}},
     }
+
+
+def _leaks(folder: Path) -> bool:
+    return (folder / LEAKAGE_FILES[0]).is_file()
 
 
 def _interval(one: Mapping[str, float]) -> dict[str, float | None]:

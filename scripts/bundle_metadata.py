@@ -11,21 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundle_facts import only_simulated, tested
+from bundle_facts import tested
 from bundle_tasks import ExportTask
 from packaging.requirements import Requirement
 
 import bundle
 from bundle.errors import InputError
-from bundle.networks import EMBEDDING, FrameClassifier, sources
+from bundle.networks import EMBEDDING, FrameClassifier, only_simulated, sources
+from bundle.networks.provenance import SMALL, origin_in_metadata
 from bundle.networks.trained_model import TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SMALL = (
-    "FOR DEMONSTRATION ONLY: these weights were trained for moments, at tiny size, on the simulated phantom. They show "
-    "that the bundle works and are of no other use."
-)
 OUTPUTS = {
     "classification": ("logits", "classes", "logits of the classes {classes}; softmax makes probabilities of them"),
     "segmentation": ("image", "segmentation", "a logit a pixel, above 0 where it is more likely {classes} than not"),
@@ -61,8 +58,6 @@ def metadata(task: ExportTask, model: TrainedModel, description: Mapping[str, An
             "another name: train with another one"
         )
     project = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    names = sources(description)
-    simulated = only_simulated(model, description)
     what = f"{task.about} {SMALL}" if small else task.about
     output = _output(model)
     return {
@@ -76,7 +71,6 @@ def metadata(task: ExportTask, model: TrainedModel, description: Mapping[str, An
         "description": what,
         "authors": project["authors"],
         "copyright": f"{project['copyright']}; the weights: see docs/data_license.txt",
-        "data_source": _data_source(names, simulated),
         "data_type": project["data_type"],
         "image_classes": f"{_channels(model)}; the scan sector of a frame, on a square of {model.image_size} pixels",
         "label_classes": ", ".join(model.class_names) or _WITHOUT_CLASSES[task.task],
@@ -84,7 +78,7 @@ def metadata(task: ExportTask, model: TrainedModel, description: Mapping[str, An
         "eval_metrics": tested(model, description),
         "intended_use": f"{project['intended_use']}{f' {SMALL}' if small else ''}",
         "references": project["references"],
-        "weights_origin": {"data": names, "simulated_only": simulated, "demonstration_only": small},
+        **origin_in_metadata(sources(description), only_simulated(model.file.parent, description), small),
         "network_data_format": {"inputs": {"image": _input(model)}, "outputs": {"pred": output["format"]}},
         "encoder_data_format": {"inputs": {"image": _input(model)}, "outputs": {"features": _features(model)}},
     }
@@ -104,12 +98,6 @@ def _required() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = [Requirement(line).name for line in project["dependencies"]]
     return [name for name in names if name not in _BASE.values()]
-
-
-def _data_source(names: list[str], simulated: bool) -> str:
-    if simulated:
-        return "a simulated ultrasound phantom, made by the bundle itself where its data folder is not there"
-    return f"data of those who trained the weights: {', '.join(names)}"
 
 
 def _channels(model: TrainedModel) -> str:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bundle_facts import circumstances, only_simulated
-from bundle_metadata import SMALL
+from bundle_facts import circumstances
 from bundle_tasks import ExportTask
 
 from bundle.keys import LEGACY
-from bundle.networks import EMBEDDING, sources
+from bundle.networks import EMBEDDING, only_simulated, sources
+from bundle.networks.provenance import SMALL
 from bundle.networks.trained_model import TrainedModel
 from bundle.reports.tables import LEGACY_NOTE, SIMULATED
 
@@ -32,6 +32,10 @@ FORMATS = (
     "patient. Frames are made grey, cropped to the scan sector, padded to a square and resampled. Without a data "
     "folder the configs make a simulated phantom and use that."
 )
+TRAINS = (
+    "The run lies in `eval/train`, its model too; `--publish True` puts that in the place of `models/model.pt`. "
+    "Without `--dataset_dir` it is a run on the simulated phantom."
+)
 RESULTS = {
     "classification": "probabilities of frames and clips (`results.json`, `frames.csv`, `clips.csv`)",
     "segmentation": "masks on the original frames (`NAME_mask.nii.gz`), marked pixels and mm² (`frames.csv`)",
@@ -48,6 +52,10 @@ python -m monailabel.main start_server --app apps/monaibundle --studies /my/stud
     --conf models {name} --conf zoo_source ngc --conf sam2 false
 ```"""
 NOT_FOR_LABEL = "Not for MONAI Label: a feature vector is nothing to be drawn or chosen there."
+LEAKAGE = (
+    "LEAKAGE: the run was told to go on though its parts, or pretraining and test, share patients or clips. These "
+    "figures are too high."
+)
 PHANTOM_LICENSE = (
     "The weights come from simulated ultrasound alone, the phantom that ultrasound-video-ssl makes itself. It holds no "
     "data of any person and is, as the project's code, under the Apache License 2.0 (see LICENSE).\n"
@@ -63,7 +71,7 @@ def data_license(model: TrainedModel, description: Mapping[str, Any], text: str 
     """The content of ``docs/data_license.txt``: what was given, else what is known."""
     if text is not None:
         return text
-    if only_simulated(model, description):
+    if only_simulated(model.file.parent, description):
         return PHANTOM_LICENSE
     return UNKNOWN_LICENSE.format(names=", ".join(sources(description)))
 
@@ -147,6 +155,7 @@ def _performance(told: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{told[name]} {name}" for name in ("frames", "clips", "patients") if name in told)
     chosen = " It also chose the epoch, so the figures are too high." if told["part"] == "validation" else ""
     chance = f" Chance: {told['chance']:.2f}." if "chance" in told else ""
+    unseen = "" if told["leakage"] else ", of patients never trained on"
     baselines = told.get("baselines", {})
     rows = [["figure", "value (95 % interval)", *baselines], ["---"] * (2 + len(baselines))]
     for name, one in told["figures"].items():
@@ -154,8 +163,9 @@ def _performance(told: Mapping[str, Any]) -> list[str]:
     return [
         *([f"**{SIMULATED}**"] if told["simulated"] else []),
         *([f"**{LEGACY_NOTE}**"] if told["protocol"] == LEGACY else []),
-        f"{told['data']}, protocol {told['protocol']}: {counts} of the {told['part']} part, of patients "
-        f"never trained on.{chosen}{chance} Intervals by bootstrap over patients, rough where these are few.",
+        *([f"**{LEAKAGE}**"] if told["leakage"] else []),
+        f"{told['data']}, protocol {told['protocol']}: {counts} of the {told['part']} part{unseen}.{chosen}{chance} "
+        "Intervals by bootstrap over patients, rough where these are few.",
         "\n".join(f"| {' | '.join(row)} |" for row in rows),
     ]
 
@@ -179,11 +189,12 @@ def _commands(task: ExportTask) -> str:
         [
             "From the folder of the bundle; from elsewhere add `--bundle_root /path/to/the/bundle`. Any value of "
             "a config is an override.",
-            block("Execute training:", f"{run}/train.json", f"{run}/train.json --dataset_dir /my/clips"),
+            block("Execute training:", f"{run}/train.json --dataset_dir /my/clips"),
+            TRAINS,
             block(
                 "Execute multi-GPU training:",
                 "torchrun --standalone --nnodes=1 --nproc_per_node=2 -m monai.bundle run \\",
-                "    --config_file configs/multi_gpu_train.json",
+                "    --config_file \"['configs/train.json','configs/multi_gpu_train.json']\"",
             ),
             block("Execute evaluation with the trained model:", f"{run}/evaluate.json --dataset_dir /my/clips"),
             block("Execute inference:", f"{run}/inference.json --input /my/clips --output_dir out"),

@@ -31,7 +31,7 @@ import bundle
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, sha256_of
 from bundle.networks import EMBEDDING, description_of, open_model, write_model
-from bundle.networks.trained_model import TrainedModel
+from bundle.networks.trained_model import WEIGHTS_FILE, TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("export_bundle")
@@ -50,7 +50,7 @@ def main() -> None:
                 f"{output / task.name}: already there, or its zip; remove it or choose another --output_dir"
             )
     models = {} if args.all else {task.name: _trained_for(task, args.weights) for task in tasks}
-    license_text = Path(args.data_license).read_text(encoding="utf-8") if args.data_license else None
+    license_text = _text(args.data_license) if args.data_license else None
     for task in tasks:
         with tempfile.TemporaryDirectory() as scratch:
             model = models.get(task.name) or _trained_quickly(task, Path(scratch) / "run")
@@ -95,8 +95,13 @@ def export(
         if listed := large_files(folder, weights_url):
             (folder / "large_files.yml").write_text(listed, encoding="utf-8")
         packed = shutil.make_archive(str(Path(scratch) / "packed"), "zip", scratch, task.name)
-        Path(packed).rename(archive(output, task))
-        return folder.rename(output / task.name)
+        made = folder.rename(output / task.name)
+        try:
+            Path(packed).rename(archive(output, task))
+        except BaseException:  # one without the other would block the next try
+            shutil.rmtree(made)
+            raise
+        return made
 
 
 def archive(output: Path, task: ExportTask) -> Path:
@@ -119,6 +124,13 @@ def large_files(folder: Path, url: str | None) -> str:
     return yaml.safe_dump({"large_files": listed}, sort_keys=False) if listed else ""
 
 
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); expected the data's licence as UTF-8 text") from error
+
+
 def _copy_code(target: Path) -> None:
     shutil.copytree(ROOT / "bundle", target, ignore=shutil.ignore_patterns("__pycache__"))
     for path in target.rglob("*.py"):
@@ -127,7 +139,14 @@ def _copy_code(target: Path) -> None:
 
 def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
     path = Path(weights)
-    folder = path.parent if path.suffix == ".pt" else path
+    if path.is_file() and path.suffix != ".safetensors" and path.name != WEIGHTS_FILE:
+        raise InputError(
+            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it, the "
+            "only weights that its model.json describes"
+        )
+    if not path.exists():
+        raise InputError(f"{weights}: no such file or folder; expected the run's folder or {WEIGHTS_FILE} in it")
+    folder = path.parent if path.name == WEIGHTS_FILE else path
     wanted = EMBEDDING if task.task == EMBEDDING and not (folder / "model.json").is_file() else None
     model = open_model(folder, wanted)
     if model.task != task.task:
@@ -175,8 +194,6 @@ def _parse() -> argparse.Namespace:
         raise InputError(
             f"{args.task}: found no weights; name the run's folder with --weights, or export small with --all"
         )
-    if args.data_license and not Path(args.data_license).is_file():
-        raise InputError(f"{args.data_license}: no such file; expected the data's licence as text")
     return args
 
 

@@ -13,7 +13,8 @@ from .heads import LinearClassifier, ProjectionHead
 from .order_geometry import OrderGeometryHeads
 from .pretext import PretextHeads, PretextNet
 from .pretrained import Pretrained, open_encoder
-from .published import description_of, origin, publish, sources, write_model
+from .provenance import only_simulated, origin, sources
+from .published import description_of, publish, write_model
 from .pyramid import PyramidNet
 from .saliency import SaliencyNet
 from .segmentation import SegmentationNet
@@ -46,6 +47,7 @@ __all__ = [
     "load_encoder",
     "load_weights",
     "open_encoder",
+    "only_simulated",
     "open_model",
     "origin",
     "parameter_groups",

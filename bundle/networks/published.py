@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.fingerprints import clips_beside
 from ..errors import InputError
 from ..files import made_folder, written_beside
 from .encoder import Encoder
+from .provenance import tell_replaced
 from .trained_model import DESCRIPTION_FILE, EMBEDDING, WEIGHTS_FILE, TrainedModel, open_model, write_description
 from .weights import described
 
@@ -46,6 +48,8 @@ def description_of(model: TrainedModel) -> dict[str, Any]:
 def write_model(folder: str | os.PathLike[str], model: TrainedModel) -> Path:
     """Writes ``model.pt``, a flat state dict of plain contiguous tensors on the CPU, and ``model.json`` beside it.
 
+    The fingerprints of the clips that an encoder was trained on go with it, where they lie beside ``model.file``.
+
     Returns:
         The path of the weights; they load with ``weights_only=True`` and without MONAI.
     """
@@ -57,12 +61,19 @@ def write_model(folder: str | os.PathLike[str], model: TrainedModel) -> Path:
     }
     with written_beside(path) as beside:
         torch.save(state, beside)
+    if (clips := clips_beside(model.file)).is_file():
+        with written_beside(clips_beside(path)) as beside:
+            shutil.copyfile(clips, beside)
+    else:
+        clips_beside(path).unlink(missing_ok=True)
     write_description(folder, description)
     return path
 
 
 def publish(run_dir: str | os.PathLike[str], models_dir: str | os.PathLike[str]) -> Path:
     """Puts the model of a finished run in the place of a bundle's, whose configs go on describing it.
+
+    What the bundle says of its weights is made true as far as that can be known (`tell_replaced`).
 
     Raises:
         InputError: it is another kind of model than the one there: of another task, other classes, another size.
@@ -77,44 +88,5 @@ def publish(run_dir: str | os.PathLike[str], models_dir: str | os.PathLike[str])
                     f"{run_dir}: its model has {name} {new.get(name)}, the bundle's configs describe {said.get(name)}; "
                     f"the bundle is left as it was, the new model stays in {run_dir}: export it as a bundle of its own"
                 )
+    tell_replaced(Path(models_dir).parent, run_dir, description_of(model))
     return write_model(models_dir, model)
-
-
-def sources(description: Mapping[str, Any]) -> list[str]:
-    """The names of all data the weights come from, each once: of the run, then of the pretraining of its encoder.
-
-    An encoder whose file says nothing of its training stands there as that.
-    """
-    names = [str(description.get("data", "")) or "data without a name"]
-    names += _before(description.get("trained", {}))
-    return list(dict.fromkeys(names))
-
-
-def origin(models_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a training that goes on from the model there tells as its ``encoder``: the `sources` of that, nested.
-
-    ``{"data": name, "encoder": {"data": name, ...}}``, the latest first: weights remember all their data, however often
-    they are trained again.
-
-    Raises:
-        InputError: there is no model.
-    """
-    path = Path(models_dir) / DESCRIPTION_FILE
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a model to go on from, or --from_model False")
-    told: dict[str, Any] = {}
-    for name in reversed(sources(json.loads(path.read_text(encoding="utf-8")))):
-        told = {"data": name, **({"encoder": told} if told else {})}
-    return told
-
-
-def _before(trained: Mapping[str, Any]) -> Iterator[str]:
-    encoder = trained.get("encoder") or {}
-    if "data" in encoder:
-        yield str(encoder["data"])
-    elif trained.get("encoder_sha256"):
-        yield f"an encoder of unknown training (SHA-256 {trained['encoder_sha256']})"
-    if encoder:
-        yield from _before(encoder)
-    if "converted_from" in trained and "data" not in trained:
-        yield f"an encoder of unknown training ({trained['converted_from']['file']})"

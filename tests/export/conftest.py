@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from bundle.data.phantom.dicom_writer import write_cine
 from bundle.handlers.overlay_video import write_video
-from bundle.networks import Encoder, open_model, write_description
+from bundle.networks import EMBEDDING, Encoder, open_model, write_description
 from bundle.networks.trained_model import NETWORKS
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
@@ -39,13 +40,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         torch.manual_seed(0)
         torch.save(NETWORKS[task.task](Encoder(), **network).state_dict(), run / "model.pt")
         described = {"task": task.task, "architecture": "resnet18", "in_channels": 1, "image_size": 32}
-        described |= {"class_names": CLASSES if network else ["lesion"], "network": network}
+        names = {"classification": CLASSES, "saliency": [], EMBEDDING: []}.get(task.task, ["lesion"])
+        described |= {"class_names": names, "network": network}
         described |= {"normalisation": {"mean": 0.5, "std": 0.25}, "data": "phantom", "trained": {"seed": 0}}
         settings = {"classification": {"clip_score": "mean"}, "detection": {"max_boxes": 4, "min_score": 0.0}}
         write_description(run, {**described, "settings": settings.get(task.task, {})})
         return export_bundle.export(task, open_model(run), output, small=True)
 
     return make
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[Path], Path]:
+    """A copy of a bundle that may be changed."""
+    return lambda bundle: Path(shutil.copytree(bundle, tmp_path / "bundles" / bundle.name))
 
 
 @pytest.fixture(scope="session")

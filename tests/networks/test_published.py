@@ -21,6 +21,7 @@ from bundle.networks import (
     write_description,
     write_model,
 )
+from bundle.networks.provenance import REPLACED, SMALL
 
 
 def run_of(folder: Path, structure: str = "lesion", image_size: int = 32) -> Path:
@@ -71,6 +72,28 @@ def test_a_bundle_keeps_its_model_unless_the_new_one_is_of_its_kind(tmp_path: Pa
     second = torch.load(tmp_path / "second" / "model.pt", weights_only=True)
     now = torch.load(models / "model.pt", weights_only=True)
     assert all(torch.equal(now[name], second[name]) for name in second)
+
+
+def test_a_bundle_says_that_its_weights_are_others_now(tmp_path: Path) -> None:
+    root, pages = tmp_path / "bundle", {"README.md": "# Model Overview\n\nold\n", "data_license.txt": "CC BY 4.0\n"}
+    for name in ("configs", "docs"):
+        (root / name).mkdir(parents=True)
+    for name, text in pages.items():
+        (root / "docs" / name).write_text(text)
+    said = {"description": f"Masks. {SMALL}", "intended_use": f"Research. {SMALL}", "eval_metrics": {"figures": 1}}
+    said |= {"data_source": "a phantom", "weights_origin": {"data": ["phantom"], "simulated_only": True}, "name": "n"}
+    (root / "configs" / "metadata.json").write_text(json.dumps(said))
+    for again in ("first", "second"):
+        publish(run_of(tmp_path / again), root / "models")
+        now = json.loads((root / "configs" / "metadata.json").read_text())
+        assert now["weights_origin"] == {"data": ["x"], "simulated_only": False, "demonstration_only": False}
+        assert (now["description"], now["intended_use"], now["eval_metrics"]) == ("Masks.", "Research.", {})
+        assert now["data_source"].endswith(": x") and now["name"] == "n"
+        for name, text in pages.items():
+            first, _, *rest = (root / "docs" / name).read_text().split("\n")
+            assert first.startswith(REPLACED) and "trained with the data x" in first and "earlier weights" in first
+            assert "\n".join(rest) == text
+        assert ("licence" in first) == (name == "data_license.txt")
 
 
 def test_weights_remember_all_their_data_once(tmp_path: Path) -> None:

@@ -13,15 +13,24 @@ from typing import Any
 import pytest
 import torch
 from bundle_checks import SECTIONS
-from bundle_facts import only_simulated
 from bundle_facts import tested as figures_of
-from bundle_metadata import ROOT, SMALL, metadata
-from bundle_page import data_license, readme
+from bundle_metadata import ROOT, metadata
+from bundle_page import LEAKAGE, data_license, readme
 from bundle_tasks import TASKS
 from packaging.requirements import Requirement
 
 from bundle.errors import InputError
-from bundle.networks import EMBEDDING, Encoder, TrainedModel, open_model, save_encoder, sources, write_description
+from bundle.networks import (
+    EMBEDDING,
+    Encoder,
+    TrainedModel,
+    only_simulated,
+    open_model,
+    save_encoder,
+    sources,
+    write_description,
+)
+from bundle.networks.provenance import SMALL
 from bundle.networks.trained_model import NETWORKS
 from bundle.reports.tables import LEGACY_NOTE, SIMULATED
 
@@ -140,6 +149,11 @@ def test_figures_are_those_of_the_run(trained) -> None:
         assert mark in page.splitlines()
     assert SMALL in about["description"]
     assert about["weights_origin"] == {"data": ["phantom"], "simulated_only": True, "demonstration_only": True}
+    assert "of patients never trained on" in page and "LEAKAGE" not in page
+    (model.file.parent / "leakage.json").write_text("[]")
+    about = metadata(NAMES["classification"], model, said, small=True)
+    page = readme(NAMES["classification"], model, said, about, small=True)
+    assert "never trained on" not in page and f"**{LEAKAGE}**" in page.splitlines()
     write_predictions(model.file.parent, "legacy-uscl")
     about = metadata(NAMES["classification"], model, said, small=False)
     assert about["eval_metrics"]["figures"]["accuracy per frame"]["value"] == 0.8
@@ -189,17 +203,18 @@ def test_a_class_that_label_would_hide_is_refused(tmp_path: Path) -> None:
 )
 def test_whose_data_the_weights_come_from(tmp_path: Path, changes, names, simulated) -> None:
     model, said = plain(tmp_path), description_of("segmentation", **changes)
-    assert sources(said) == names and only_simulated(model, said) == simulated
+    assert sources(said) == names and only_simulated(tmp_path, said) == simulated
     known = data_license(model, said, None)
     assert ("simulated ultrasound alone" in known) == simulated
     assert simulated or ("Nothing is known here of the licence" in known and ", ".join(names) in known)
     assert data_license(model, said, "CC BY 4.0\n") == "CC BY 4.0\n"
 
 
-def test_a_phantom_of_another_name_is_known_by_its_records(tmp_path: Path) -> None:
-    model, said = plain(tmp_path), description_of("segmentation", data="mine")
-    assert not only_simulated(model, said)
+@pytest.mark.parametrize("name", ["mine", "phantom"])
+def test_simulated_clips_are_known_by_their_records_and_no_name(tmp_path: Path, name: str) -> None:
+    said = description_of("segmentation", data=name)
+    assert only_simulated(tmp_path, said) == (name == "phantom")
     records = [{"image": "1.dcm", "simulated": "yes"}, {"image": "2.dcm", "simulated": ""}]
     for given, simulated in ((records[:1], True), (records, False)):
-        (model.file.parent / "datalist.json").write_text(json.dumps({"name": "mine", "training": given}))
-        assert only_simulated(model, said) == simulated
+        (tmp_path / "datalist.json").write_text(json.dumps({"name": name, "training": given}))
+        assert only_simulated(tmp_path, said) == simulated

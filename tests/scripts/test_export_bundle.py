@@ -81,8 +81,12 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
         assert json.loads(json.dumps(config)) == config, job
         assert not [text for text in strings(config) if re.search(r"(?<![@#\w])bundle\.", text)], job
         assert not [key for key in strings(config) if key.startswith(("+", "%"))], job
-        assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
-    train, inference = configs["train"], configs["inference"]
+        if job != "multi_gpu_train":
+            assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
+    train, inference, spread = (configs[job] for job in ("train", "inference", "multi_gpu_train"))
+    assert set(spread) <= {*train, "parallel", "finalize"} | {key for key in spread if key.startswith("train::")}
+    assert not {"train", "validate", "datalist", "bundle_root"} & set(spread)  # that of train.json is MONAI Label's
+    assert set(train["run"][:5]) | {"$handlers.join_ranks()", train["run"][-1]} <= set(spread["run"])
     assert train["seed"] == (3 if "seed" in train else None)
     assert "@model.task" not in json.dumps([one["_target_"] for one in inference["writers"]])
     network = inference["network_def"]
@@ -92,6 +96,31 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
     )
     for name, value in SETTINGS.get(task.task, {}).items():
         assert inference[name] == value
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("contrastive pretraining, pairs ivpp", {"tasks": ["contrast"], "pair_preset": "ivpp"}),
+        ("order + geometry, sequential", {"tasks": ["order", "geometry"], "combination": "sequential", "n_frames": 4}),
+        ("geometry + contrast, parallel", {"tasks": ["geometry", "contrast"], "learn_task_weights": False}),
+        ("made elsewhere, by hand", {"tasks": ["contrast"], "pair_preset": "uscl"}),
+    ],
+)
+def test_pretraining_is_by_the_recipe_that_made_the_encoder(method: str, settings: dict[str, Any]) -> None:
+    said = described(EMBEDDING) | {"trained": {"method": method, "label_fraction": 0.5}}
+    for job in ("train", "evaluate"):
+        config = exported_configs(CONFIGS, (), said)[job]
+        assert {name: config.get(name) for name in settings} == settings
+        assert config["label_fraction"] == 0.5
+        assert ("n_frames" in config) == ("geometry" in settings["tasks"])
+
+
+@pytest.mark.parametrize("name", ["us_lesion_segmentation", "us_lesion_detection"])
+def test_another_structure_goes_on_being_called_so(name: str) -> None:
+    said = described(TASKS[name].task) | {"class_names": ["fetal head"]}
+    configs = exported_configs(CONFIGS, TASKS[name].recipes, said)
+    assert configs["train"]["structure"] == configs["evaluate"]["structure"] == "fetal head"
 
 
 def test_what_is_for_other_tasks_is_left_out() -> None:
@@ -148,12 +177,27 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         export(tmp_path, "us_lesion_detection")
     with pytest.raises(InputError, match="found no model.json"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(tmp_path))
+    (run / "last.pt").touch()
+    with pytest.raises(InputError, match="last.pt: found another file than model.pt, expected the run's folder"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "last.pt"))
+    with pytest.raises(InputError, match="best.pt: no such file or folder"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "best.pt"))
     assert not (tmp_path / "out").exists()
     with monkeypatch.context() as patched:
         patched.setattr(export_bundle, "readme", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
     assert list((tmp_path / "out").iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(export_bundle, "archive", lambda output, task: output / "none" / "a.zip")
+        with pytest.raises(FileNotFoundError):
+            export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    assert list((tmp_path / "out").iterdir()) == []
+    for content in (b"\xff\xfe\xe9", None):
+        licence = tmp_path / "licence.txt"
+        licence.unlink(missing_ok=True) if content is None else licence.write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read .*; expected the data's licence as UTF-8 text"):
+            export(tmp_path, "us_lesion_segmentation", "--weights", str(run), "--data_license", str(licence))
     (tmp_path / "out" / "us_lesion_segmentation").mkdir()
     with pytest.raises(InputError, match="already there"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(run))

@@ -75,6 +75,7 @@ def bundle_dir(tmp_path: Path) -> Path:
     }
     about = {
         **{name: "" for name in ("name", "data_source", "eval_metrics", "intended_use")},
+        "weights_origin": {"data": ["mine"]},
         "schema": "https://nowhere.invalid/schema.json",
         "version": "1.0.0",
         "changelog": {"1.0.0": ""},
@@ -98,7 +99,12 @@ def change(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def describe(root: Path) -> None:
-    said = {"task": "classification", "class_names": ["a", "b"], "sha256": sha256_of(root / "models" / "model.pt")}
+    said = {
+        "task": "classification",
+        "data": "mine",
+        "class_names": ["a", "b"],
+        "sha256": sha256_of(root / "models" / "model.pt"),
+    }
     write(root / "models" / "model.json", said)
 
 
@@ -188,6 +194,7 @@ def _outputs(content: dict[str, Any]) -> dict[str, Any]:
         ("texts", lambda root: (root / "docs" / "data_license.txt").write_text("\n"), "data_license.txt is empty"),
         ("configs", _changed("train", lambda c: c["train"].pop("handlers")), "train.json has no train#handlers"),
         ("configs", _changed("evaluate", lambda c: c.update(x=["%a.json#b"])), "%a.json#b is looked for"),
+        ("configs", _changed("multi_gpu_train", lambda c: c.update(train={})), "has train, which would take the place"),
         ("configs", lambda root: (root / "configs" / "a.yaml").touch(), "configs/a.yaml: monai.bundle.load does not"),
         ("metadata", _changed("metadata", lambda c: c.update(version="2")), "version 2 has no entry in the changelog"),
         ("metadata", _changed("metadata", lambda c: c.update(numpy_version="2+cpu")), "numpy 2.cpu: expected a"),
@@ -195,6 +202,7 @@ def _outputs(content: dict[str, Any]) -> dict[str, Any]:
          "no class called background"),
         ("metadata", _changed("metadata", lambda c: _outputs(c)["pred"].update(channel_def={"0": "b", "1": "a"})),
          "the classes of the weights are \\['a', 'b'\\]"),
+        ("metadata", _changed("metadata", lambda c: c["weights_origin"].update(data=["x"])), "model.json says .'mine'"),
         ("metadata", _changed("metadata", lambda c: c.update(network_data_format={"inputs": {"x": 1}})), "input image"),
     ],
 )  # fmt: skip
