@@ -24,12 +24,14 @@ from bundle.handlers import (
     ClipMaps,
     ClipOutputs,
     ClipOverlays,
+    ClipProgress,
     EmbeddingResults,
     MaskResults,
     SaliencyResults,
     check_output_folder,
     tell_failed,
 )
+from bundle.handlers.clip_outputs import ClipWriter
 from bundle.networks import TrainedModel
 from bundle.readers.cine import read_cine
 from bundle.transforms import BoxesBackd, MapsBackd, preprocessing
@@ -128,7 +130,7 @@ def test_of_a_clip_without_its_end_nothing_is_left(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "results.json", "clips.csv", "frames.csv"}
     content = json.loads((tmp_path / "results.json").read_text())
     assert [clip["file"] for clip in content["clips"]] == ["sub/a.mp4"]
-    assert content["failed"] == [{"file": "b.mp4", "reason": "cut"}]
+    assert content["failed"] == [{"file": "b.mp4", "reason": "cut"}] and content["not_reached"] == []
     with pytest.raises(InputError, match=r"1 of 2 inputs could not be used: b.mp4 .* other 1 are in"):
         tell_failed(dataset, tmp_path)  # type: ignore[arg-type]
     tell_failed(SimpleNamespace(failed=[], data=[1]), tmp_path)  # type: ignore[arg-type]
@@ -143,6 +145,41 @@ def test_an_error_elsewhere_ends_the_run_and_leaves_nothing_half_written(tmp_pat
     with pytest.raises(RuntimeError, match="out of memory"):
         run([ClipMaps(tmp_path, 0.5), ClipOverlays(tmp_path, model_of("segmentation", "lesion"))], fails)
     assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_is_broken_off_keeps_the_clips_that_were_done(tmp_path: Path, error: type[BaseException]) -> None:
+    def fails(chunk: Any, k: int) -> torch.Tensor:
+        if chunk["index"] == 0 and k == 2:
+            raise error
+        return torch.tensor([float(k)])
+
+    class Broken(ClipWriter):
+        def finish(self, dataset: Any) -> None:
+            raise OSError("full")
+
+    progress = ClipProgress()
+    with pytest.raises(error):
+        run([progress, Broken(), EmbeddingResults(tmp_path, model_of("embedding"))], fails)
+    assert progress.bar.n == 1
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert [clip["file"] for clip in content["clips"]] == ["b.mp4"]
+    assert content["failed"] == [] and content["not_reached"] == ["sub/a.mp4"]
+    with np.load(tmp_path / "embeddings.npz") as file:
+        assert file["features"][:, 0].tolist() == [*range(FRAMES)]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("results.json", "clips.csv", "frames.csv", "embeddings.npz", "embeddings.csv")
+    }
+
+
+def test_results_of_other_clips_outlive_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    class Broken(ClipWriter):
+        def finish(self, dataset: Any) -> None:
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        run([Broken(), SaliencyResults(tmp_path, model_of("saliency"))], mask)
+    assert len(json.loads((tmp_path / "results.json").read_text())["clips"]) == 2
 
 
 def test_saliency_keeps_its_values(tmp_path: Path) -> None:
