@@ -51,7 +51,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
         lambda value: _number(value) and 0 <= value <= 1,
         ("warmup", "overlap", "min_score", "threshold"),
     ),
-    ("true or false", lambda value: isinstance(value, bool), ("any_modality",)),
+    ("True or False", lambda value: isinstance(value, bool), ("any_modality",)),
     ("two shares of a frame above 0, the smaller first, as [0.5, 1.0]", _range, ("crop_area",)),
 )
 _OF = {name: (expected, fits) for expected, fits, names in _RULES for name in names}

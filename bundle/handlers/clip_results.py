@@ -17,7 +17,7 @@ from scipy.special import softmax
 from ..files import made_folder, written_beside
 from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
-from ..metrics.classification import probabilities_of_clip
+from ..metrics.classification import check_clip_score, probabilities_of_clip
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk, ClipWriter
 
@@ -92,10 +92,14 @@ class ClassResults(ClipResults):
     Args:
         output_dir, model: of `ClipResults`; predictions are the logits of `FrameClassifier`.
         clip_score: from frames to clips, see `clip_probabilities`.
+
+    Raises:
+        InputError: another word in ``clip_score``, or one that the network is not made for.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], model: TrainedModel, clip_score: str = "mean") -> None:
         super().__init__(output_dir, model)
+        check_clip_score(clip_score, getattr(model.network, "attention", None) is not None)
         self.clip_score = clip_score
         self.logits: list[np.ndarray] = []
 

@@ -244,7 +244,13 @@ def test_classes_of_frames_and_clips(tmp_path: Path) -> None:
     def attended(chunk: Any, k: int) -> torch.Tensor:
         return torch.tensor([float(k), 2.0, 50.0 if k == 4 else 0.0])
 
-    run([ClassResults(tmp_path, model_of("classification", "a", "b"), "attention")], attended)
+    model = model_of("classification", "a", "b")
+    with pytest.raises(InputError, match="clip_score: found 'median', expected one of mean, max, attention"):
+        ClassResults(tmp_path, model, "median")
+    with pytest.raises(InputError, match="found 'attention', but the network gives no scores"):
+        ClassResults(tmp_path, model, "attention")
+    model.network.attention = torch.nn.Identity()
+    run([ClassResults(tmp_path, model, "attention")], attended)
     clip = json.loads((tmp_path / "results.json").read_text())["clips"][0]
     assert clip["class"] == "a" and clip["probabilities"]["a"] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=1e-6)
 
