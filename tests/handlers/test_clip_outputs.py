@@ -264,6 +264,7 @@ def test_embeddings_with_ids(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "embeddings.csv").open()))
     assert len(rows) == 2 * FRAMES and rows[3]["clip"] == "b.mp4"
     assert (rows[3]["f0"], np.float32(rows[3]["f1"])) == ("3", np.float32(0.123456789))
+    assert list(rows[3]) == ["clip", "video_id", "patient_id", "frame", "f0", "f1"]
 
 
 def test_results_back_on_the_original_frames(tmp_path: Path) -> None:
