@@ -124,8 +124,7 @@ def open_model(folder: str | os.PathLike[str], task: str | None = None) -> Train
     else:
         raise InputError(
             f"{path}: found no {DESCRIPTION_FILE} with {WEIGHTS_FILE} and no {FILE_NAME}, expected the folder of a run "
-            "that was fine-tuned or pretrained; name it with --run_dir, or train it anew where it is older than "
-            f"{DESCRIPTION_FILE}"
+            f"that was fine-tuned or pretrained; name that, or train it anew where it is older than {DESCRIPTION_FILE}"
         )
     if task not in (None, found.task):
         raise InputError(
