@@ -45,15 +45,15 @@ def model_of(task: str, *classes: str) -> TrainedModel:
 
 
 class Chunks:
-    """Hands out two clips in chunks of two frames; of the second the last chunk does not come when it is to fail."""
+    """Hands out two clips in chunks; of the second the last chunk does not come when it is to fail."""
 
-    def __init__(self, failing: bool = False) -> None:
+    def __init__(self, failing: bool = False, at_once: int = 2) -> None:
         self.data = [{"name": "sub/a.mp4"}, {"name": "b.mp4"}]
-        self.failing = failing
+        self.failing, self.at_once = failing, at_once
         self.failed: list[Any] = []
 
     def chunk(self, index: int, position: int) -> dict[str, Any]:
-        indices = np.arange(FRAMES)[position : position + 2]
+        indices = np.arange(FRAMES)[position : position + self.at_once]
         outline = [[4.0, 10.0, 55.0], [38.0, 10.0, 55.0]]
         return {
             **self.data[index],
@@ -66,15 +66,15 @@ class Chunks:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.failed = []
         for index in (1, 0):
-            for position in range(0, FRAMES, 2):
+            for position in range(0, FRAMES, self.at_once):
                 if index and self.failing and position == 4:
                     self.failed.append((self.data[1], "cut"))
                     break
                 yield self.chunk(index, position)
 
 
-def run(writers: list[Any], predict: Any, failing: bool = False) -> Chunks:
-    dataset = Chunks(failing)
+def run(writers: list[Any], predict: Any, failing: bool = False, at_once: int = 2) -> Chunks:
+    dataset = Chunks(failing, at_once)
     engine = Engine(lambda _, chunk: {"pred": torch.stack([predict(chunk, k) for k in chunk["frame_index"]])})
     ClipOutputs(writers, dataset).attach(engine)  # type: ignore[arg-type]
     engine.run(dataset)
@@ -119,6 +119,12 @@ def test_masks_of_every_frame(tmp_path: Path) -> None:
     outside = np.ones((HEIGHT, WIDTH), bool)
     outside[SECTOR] = False
     assert not first[outside].any() and (first[11, 22] == 90).all()
+    video = read_cine(tmp_path / "b.mp4_overlay.mp4")
+    assert video.meta["n_frames"] == FRAMES and np.diff(video.meta["frame_times"]) == pytest.approx(0.1)
+
+
+def test_a_video_has_the_speed_of_its_cine_however_few_frames_come_at_once(tmp_path: Path) -> None:
+    run([ClipOverlays(tmp_path, model_of("segmentation", "lesion"), picture=False)], mask, at_once=1)
     video = read_cine(tmp_path / "b.mp4_overlay.mp4")
     assert video.meta["n_frames"] == FRAMES and np.diff(video.meta["frame_times"]) == pytest.approx(0.1)
 
