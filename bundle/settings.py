@@ -34,13 +34,14 @@ def _range(value: Any) -> bool:
 
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
+    ("True or False", lambda value: isinstance(value, bool), ("any_modality",)),
     (
         "a whole number, 1 or more",
         lambda value: _whole(value) and value >= 1,
         (
+            *("frame_stride", "max_frames"),
             *("max_epochs", "batch_size", "image_size", "val_interval", "log_interval", "accumulation_steps"),
             *("frames_per_clip", "test_frames_per_clip", "frames_at_once", "max_boxes"),
-            *("stride", "frame_stride", "max_frames"),
         ),
     ),
     ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0, ("seed", "split_seed", "num_workers")),
@@ -51,7 +52,6 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
         lambda value: _number(value) and 0 <= value <= 1,
         ("warmup", "overlap", "min_score", "threshold"),
     ),
-    ("True or False", lambda value: isinstance(value, bool), ("any_modality",)),
     ("two shares of a frame above 0, the smaller first, as [0.5, 1.0]", _range, ("crop_area",)),
 )
 _OF = {name: (expected, fits) for expected, fits, names in _RULES for name in names}
