@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,12 @@ def _known_tasks(value: Collection[Any]) -> bool:
 
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], Collection[str]], ...] = (
+    ("True or False", lambda value: isinstance(value, bool), ("any_modality",)),
     (
         "a whole number, 1 or more",
         lambda value: _whole(value) and value >= 1,
         (
+            *("frame_stride", "max_frames"),
             *("max_epochs", "batch_size", "image_size", "val_interval", "log_interval", "accumulation_steps"),
             *("frames_per_clip", "test_frames_per_clip", "frames_at_once", "max_boxes"),
         ),
@@ -94,6 +98,22 @@ def check_settings(**settings: Any) -> None:
         expected, fits = _OF[name]
         if value is not None and not fits(value):
             raise InputError(f"{name}: found {value!r}, expected {expected}; give another with --{name}")
+
+
+def given_option(name: str, value: Any) -> Any:
+    """The value of an option that a client of a server gave, who may have sent a number or a switch as text.
+
+    Raises:
+        InputError: names the option, what was found and what was expected.
+    """
+    expected, fits = _OF[name]
+    found = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            found = json.loads(value.lower())
+    if not fits(found):
+        raise InputError(f"{name}: found {value!r}, expected {expected}")
+    return found
 
 
 def check_command_line(arguments: Sequence[str] | None = None) -> None:

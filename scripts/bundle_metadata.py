@@ -129,13 +129,10 @@ def _output(model: TrainedModel) -> dict[str, Any]:
     meaning = meaning.format(classes=", ".join(names) or "lesion")
     if isinstance(model.network, FrameClassifier) and model.network.attention is not None:
         meaning += ATTENTION
-    channels = {
+    channels = {  # of maps and masks the values in a label map, as MONAI Label reads it
         "classification": {str(k): name for k, name in enumerate(names)},
-        "saliency": {"0": "saliency"},
-        "segmentation": {
-            "0": "background",
-            "1": names[0] if names else "lesion",
-        },  # of the mask, as MONAI Label reads it
+        "saliency": {"0": "background", "255": "saliency"},
+        "segmentation": {"0": "background", "1": names[0] if names else "lesion"},
         "detection": {"4": names[0] if names else "lesion"},
     }.get(model.task, {})
     found = _run(model.network, model)

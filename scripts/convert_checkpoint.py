@@ -19,6 +19,7 @@ from bundle.networks.conversion import Checkpoint, carried, converted, read_chec
 from bundle.networks.encoder import ENCODERS
 from bundle.networks.layouts import LAYOUTS
 from bundle.networks.pretrained import for_channels
+from bundle.networks.trained_model import DESCRIPTION_FILE, WEIGHTS_FILE, read_description
 from bundle.networks.weights import (
     FILE_NAME,
     described,
@@ -36,7 +37,7 @@ _GIVEN = {"normalisation": "--mean and --std", "image_size": "--image-size"}  # 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, say what the file is, write it in the other layout."""
     args = _parse(arguments)
-    weights, info = described(args.source)
+    weights, info = _source(args.source)
     architecture = args.architecture or info.get("architecture")
     checkpoint = read_checkpoint(read_state_dict(weights), architecture, args.source_layout, args.prefix)
     print(described_checkpoint(weights, checkpoint))
@@ -52,6 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_write_encoder(args, weights, info, checkpoint))
     else:
         print(_write_state_dict(args, checkpoint))
+
+
+def _source(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The weights, and what lies beside them about them: of an encoder, or of the whole network of a task."""
+    folder = path if path.is_dir() else path.parent
+    whole = not (path / FILE_NAME).is_file() if path.is_dir() else path.name == WEIGHTS_FILE
+    if not whole or not (folder / DESCRIPTION_FILE).is_file():
+        return described(path)
+    said = read_description(folder)
+    trained = {**said.get("trained", {}), **({"data": said["data"]} if said.get("data") else {})}
+    return folder / WEIGHTS_FILE, {**said, "trained": trained}
 
 
 def described_checkpoint(weights: Path, checkpoint: Checkpoint) -> str:
@@ -160,7 +172,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "  python scripts/convert_checkpoint.py runs/train --to timm --channels 3 --output resnet18.safetensors",
     )
     add = parser.add_argument
-    add("source", type=Path, help="weights (.safetensors, .pt, .pth), or the folder of a run that exported an encoder")
+    add("source", type=Path, help="weights (.safetensors, .pt, .pth), or the folder of a run or of a bundle's models")
     add("--to", choices=[ENCODER, *LAYOUTS], help="encoder: ours with its JSON; else a state dict of this layout")
     add("--output", type=Path, help="file; for encoder a folder or .safetensors file")
     add("--from", dest="source_layout", choices=list(LAYOUTS), help="the file's layout (default: recognised)")

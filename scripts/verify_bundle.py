@@ -20,7 +20,7 @@ from pathlib import Path
 
 import bundle_checks as checks
 import bundle_runs as runs
-from bundle_inside import FAILED, JOBS, NOT_RUN, OK, WrongError, attempt
+from bundle_inside import FAILED, JOBS, NOT_RUN, OK, attempt
 
 from bundle.errors import InputError, show_input_errors_plainly
 
@@ -56,7 +56,10 @@ def outcomes(subject: runs.Subject, chosen: Sequence[str]) -> Iterator[tuple[str
         if name in chosen:
             yield name, *attempt(check, subject)
     if "properties" in chosen:
-        _ = subject.phantom  # the data sets are made
+        status, text = attempt(lambda: str(subject.phantom))  # the data sets are made
+        if status != OK:
+            yield "properties", status, text
+            chosen = [name for name in chosen if name != "properties"]
     for jobs in (["weights"], OF_NETWORK):
         yield from _inside(subject, [job for job in jobs if job in chosen])
     if "net_in_out" in chosen:
@@ -70,11 +73,11 @@ def _inside(subject: runs.Subject, jobs: list[str]) -> Iterator[tuple[str, str, 
     """Jobs of `bundle_inside.py`, in one process."""
     if not jobs:
         return
-    try:
-        told = [json.loads(line) for line in runs.run_inside(subject, *jobs).splitlines()]
-    except WrongError as error:
-        yield ", ".join(jobs), FAILED, str(error)
+    status, text = attempt(runs.run_inside, subject, *jobs)
+    if status != OK:
+        yield ", ".join(jobs), status, text
         return
+    told = [json.loads(line) for line in text.splitlines()]
     yield from ((one["job"], one["status"], one["text"]) for one in told)
 
 

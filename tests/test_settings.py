@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundle.errors import InputError
-from bundle.settings import check_command_line, check_settings
+from bundle.settings import check_command_line, check_settings, given_option
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PRETRAINING = str([str(CONFIGS / name) for name in ("train.yaml", "pretrain_order_geometry.yaml")])
@@ -54,6 +54,33 @@ def test_what_cannot_be_worked_with(name, value, expected):
 def test_what_can():
     check_settings(max_epochs=1, seed=0, learning_rate=1, overlap=0, min_score=1.0, crop_area=(1, 1), image_size=None)
     check_settings(n_frames=2, stride=[0.1, 3], tasks=["contrast"], task_weights={"order": [0, 1]}, field=None, flip=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "counts"),
+    [
+        ("any_modality", "false", False),
+        ("any_modality", "True", True),
+        ("frame_stride", "2", 2),
+        ("threshold", "4e-1", 0.4),
+        ("threshold", 1, 1),
+    ],
+)
+def test_options_of_a_client_that_count(name, value, counts):
+    assert given_option(name, value) == counts and type(given_option(name, value)) is type(counts)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("threshold", value) for value in ("7", "nan", "NaN", "Infinity", "", None, True, "true", [0.5])),
+        *(("any_modality", value) for value in ("no", 0, "0", None)),
+        *(("frame_stride", value) for value in ("1.5", 2.0, "0", "x")),
+    ],
+)
+def test_options_of_a_client_that_cannot_be_used(name, value):
+    with pytest.raises(InputError, match=f"^{name}: found {re.escape(repr(value))}, expected "):
+        given_option(name, value)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def input_records(
         any_modality: take DICOM of other modalities than ultrasound from a folder.
 
     Raises:
-        InputError: nothing is there, or the table or datalist cannot be used.
+        InputError: nothing is there, the table or datalist cannot be used, or two files would be called the same.
     """
     path = Path(source)
     if datalist_file is not None:
@@ -65,4 +65,13 @@ def _named(records: list[Record], folder: Path) -> list[Record]:
         inside = [part for part in Path(relative).parts if part != os.pardir]  # results stay in their folder
         return "/".join(inside) or Path(path).name  # the folder itself is a cine
 
-    return [{**record, Keys.NAME: name(record[Keys.IMAGE])} for record in records]
+    files: dict[str, str] = {}
+    for record in records:
+        path = record[Keys.IMAGE]
+        record[Keys.NAME] = name(path)
+        if (other := files.setdefault(record[Keys.NAME], path)) != path:
+            raise InputError(
+                f"{path}: its results would be called {record[Keys.NAME]}, as those of {other}, expected a name for "
+                "each; rename one of the two, or leave it out"
+            )
+    return records

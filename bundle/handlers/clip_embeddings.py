@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from contextlib import ExitStack
 from typing import Any
@@ -14,7 +15,7 @@ from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk
-from .clip_results import ClipResults, write_table
+from .clip_results import ClipResults
 
 _IDS = (Keys.VIDEO_ID, Keys.PATIENT_ID)
 
@@ -57,10 +58,9 @@ class EmbeddingResults(ClipResults):
         columns = {key: np.array([row[key] for row in rows]) for key in ("clip", *_IDS, "frame")}
         with written_beside(self.folder / "embeddings.npz") as path:
             np.savez_compressed(path, features=features, **columns)  # type: ignore[arg-type]
-        write_table(
-            self.folder / "embeddings.csv",
-            [
-                {**row, **{f"f{k}": f"{value:.9g}" for k, value in enumerate(values)}}
-                for row, values in zip(rows, features, strict=True)
-            ],
-        )
+        with written_beside(self.folder / "embeddings.csv") as path:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                table = csv.writer(file)
+                table.writerow([*columns, *(f"f{k}" for k in range(features.shape[1]))])
+                for row, values in zip(rows, features, strict=True):  # a row at a time: as text they are large
+                    table.writerow([*row.values(), *(f"{value:.9g}" for value in values)])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,8 @@ from ..errors import InputError
 from ..files import made_folder
 from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
+
+logger = logging.getLogger(__name__)
 
 Chunk = Mapping[str, Any]
 """What `CineChunks` hands out."""
@@ -47,7 +50,7 @@ class ClipWriter:
         """After the last chunk of a clip, given again."""
 
     def finish(self, dataset: CineChunks) -> None:
-        """After the last clip; the data set knows which failed."""
+        """After the last clip, also where an error or Ctrl-C made it the last; the data set knows which failed."""
 
     def close(self) -> None:
         """At the end in any case."""
@@ -72,6 +75,7 @@ class ClipOutputs:
         self.dataset = dataset
         self.postprocessing = postprocessing
         self.files: ExitStack | None = None
+        self.unfinished: list[ClipWriter] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -80,6 +84,7 @@ class ClipOutputs:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
+        self.unfinished = list(self.writers)
         for writer in self.writers:
             writer.start(self.dataset)
 
@@ -104,13 +109,21 @@ class ClipOutputs:
 
     def finish(self, engine: Engine) -> None:
         self._abandon()
-        for writer in self.writers:
-            writer.finish(self.dataset)
+        while self.unfinished:
+            self.unfinished.pop(0).finish(self.dataset)
         self._close()
 
     def fail(self, engine: Engine, error: BaseException) -> None:
-        """Leaves nothing half written; ignite hands the exception over to whoever listens."""
+        """Writes what is known of the clips that were done, and leaves nothing half written.
+
+        ignite hands the exception over to whoever listens, some more than once.
+        """
         self._abandon()
+        while self.unfinished:
+            try:
+                self.unfinished.pop(0).finish(self.dataset)
+            except Exception as further:  # the first error is the one to tell
+                logger.warning("results of the clips so far: %s", further)
         self._close()
         raise error
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,10 @@ class ClipOverlays(ClipWriter):
             "saliency": self.heat,
             "detection": self.boxes,
         }[model.task]
+        self.open_video: Callable[[float], Callable[[np.ndarray], None]] | None = None
         self.add_to_video: Callable[[np.ndarray], None] | None = None
+        self.waiting: list[np.ndarray] = []
+        self.times: list[tuple[int, float]] = []
         self.in_picture: list[int] = []
         self.pictures: list[np.ndarray] = []
         self.sector = np.zeros((0, 0), np.uint8)
@@ -72,23 +75,31 @@ class ClipOverlays(ClipWriter):
     def begin(self, chunk: Chunk, files: ExitStack) -> None:
         count = chunk[Keys.COUNT]
         self.in_picture = even_indices(count, min(count, self.n_frames)).tolist() if self.picture else []
-        self.pictures, self.add_to_video = [], None
+        self.pictures, self.waiting, self.times = [], [], []
+        self.open_video = self.add_to_video = None
         outline = known(chunk[Keys.META], "sector_outline")
         self.sector = fill_outline(outline, *chunk[Keys.ORIGINAL].shape[1:]).astype(np.uint8)
         if self.video and count > 1:
             path = output_path(self.folder, chunk, "_overlay.mp4")
-            self.add_to_video = files.enter_context(open_video(path, _rate(chunk)))
+            self.open_video = lambda rate: files.enter_context(open_video(path, rate))
 
     def add(self, chunk: Chunk, predicted: Any) -> None:
+        if self.open_video is not None and self.add_to_video is None:
+            indices, times = chunk[Keys.FRAME_INDEX], chunk[Keys.FRAME_TIMES]
+            self.times += zip(indices, np.full(len(indices), np.nan) if times is None else times, strict=True)
+            if len(self.times) > 1:  # one frame says nothing of the speed
+                self.add_to_video = self.open_video(_rate(self.times))
         for k, (frame, grey) in enumerate(zip(chunk[Keys.FRAME_INDEX], chunk[Keys.ORIGINAL], strict=True)):
             position = chunk[Keys.POSITION] + k
-            if self.add_to_video is None and position not in self.in_picture:
+            if self.open_video is None and position not in self.in_picture:
                 continue
             picture, told = self.draw(grey * self.sector, predicted[k])
             title = f"frame {frame}{told}".encode("ascii", "replace").decode()
             picture = with_title(picture, title)
-            if self.add_to_video is not None:
-                self.add_to_video(picture)
+            if self.open_video is not None:
+                self.waiting.append(picture)
+            while self.waiting and self.add_to_video is not None:
+                self.add_to_video(self.waiting.pop(0))
             if position in self.in_picture:
                 self.pictures.append(picture)
 
@@ -143,10 +154,8 @@ def _rgb(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _rate(chunk: Chunk) -> float:
-    """Frames a second of those looked at."""
-    indices = chunk[Keys.FRAME_INDEX]
-    times = known_times(chunk[Keys.FRAME_TIMES], len(indices))
-    if times is None:
-        times = indices / ASSUMED_FRAME_RATE
-    return 1 / float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+def _rate(frames: Sequence[tuple[int, float]]) -> float:
+    """Frames a second of those looked at, told by their places and times."""
+    indices, seconds = np.transpose(frames)
+    times = known_times(seconds, len(frames))
+    return 1 / float(np.median(np.diff(indices / ASSUMED_FRAME_RATE if times is None else times)))

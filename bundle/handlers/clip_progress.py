@@ -17,12 +17,13 @@ class ClipProgress(ClipWriter):
     def __init__(self) -> None:
         self.bar: Any = None
         self.open = ExitStack()
+        self.ended = 0
 
     def start(self, dataset: CineChunks) -> None:
         from tqdm.auto import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        total = len(dataset.data)
+        self.ended, total = 0, len(dataset.data)
         self.bar = self.open.enter_context(tqdm(total=total, desc="clips", unit="clip", dynamic_ncols=True))
         self.open.enter_context(logging_redirect_tqdm())
 
@@ -31,8 +32,11 @@ class ClipProgress(ClipWriter):
         self.bar.set_postfix(frame=f"{done}/{chunk[Keys.COUNT]}", refresh=False)
         self.bar.update(chunk[Keys.INDEX] + (done == chunk[Keys.COUNT]) - self.bar.n)
 
+    def end(self, chunk: Chunk) -> None:
+        self.ended += 1
+
     def finish(self, dataset: CineChunks) -> None:
-        self.bar.update(len(dataset.data) - self.bar.n)
+        self.bar.update(self.ended + len(dataset.failed) - self.bar.n)
 
     def close(self) -> None:
         self.open.close()

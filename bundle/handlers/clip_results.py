@@ -17,7 +17,7 @@ from scipy.special import softmax
 from ..files import made_folder, written_beside
 from ..inferers.cine_chunks import CineChunks
 from ..keys import Keys
-from ..metrics.classification import probabilities_of_clip
+from ..metrics.classification import check_clip_score, probabilities_of_clip
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk, ClipWriter
 
@@ -27,8 +27,9 @@ Row = dict[str, Any]
 class ClipResults(ClipWriter):
     """Writes ``results.json``, and ``frames.csv`` and ``clips.csv`` with a row a frame and a clip.
 
-    The JSON has ``task``, ``class_names``, ``weights`` (SHA-256 of their file), ``clips``, each with its ``frames``,
-    and ``failed``: what could not be read, with the reason. Subclasses say what is told of a frame and of a clip; as it
+    The JSON has ``task``, ``class_names``, ``weights_sha256`` (of their file), ``clips``, each with its ``frames``,
+    ``failed``: what could not be read, with the reason, and ``not_reached``: what was left when the run was broken off.
+    Subclasses say what is told of a frame and of a clip; as it
     stands only which frames there were.
 
     Args:
@@ -66,7 +67,9 @@ class ClipResults(ClipWriter):
     def finish(self, dataset: CineChunks) -> None:
         made_folder(self.folder)
         failed = [{"file": record[Keys.NAME], "reason": reason} for record, reason in dataset.failed]
-        content = {**self.about, "clips": self.clips, "failed": failed}
+        done = {clip["file"] for clip in (*self.clips, *failed)}
+        left = [record[Keys.NAME] for record in dataset.data if record[Keys.NAME] not in done]
+        content = {**self.about, "clips": self.clips, "failed": failed, "not_reached": left}
         with written_beside(self.folder / self.file_name) as path:
             path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         clips = [{key: value for key, value in clip.items() if key != "frames"} for clip in self.clips]
@@ -89,10 +92,14 @@ class ClassResults(ClipResults):
     Args:
         output_dir, model: of `ClipResults`; predictions are the logits of `FrameClassifier`.
         clip_score: from frames to clips, see `clip_probabilities`.
+
+    Raises:
+        InputError: another word in ``clip_score``, or one that the network is not made for.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], model: TrainedModel, clip_score: str = "mean") -> None:
         super().__init__(output_dir, model)
+        check_clip_score(clip_score, getattr(model.network, "attention", None) is not None)
         self.clip_score = clip_score
         self.logits: list[np.ndarray] = []
 

@@ -42,8 +42,8 @@ def check_dicom_output(task: str) -> None:
         import_module("highdicom")
     except ImportError as error:
         raise InputError(
-            "dicom: found no package highdicom that can be imported, expected it for DICOM results; install the extra "
-            'dicom (pip install -c constraints.txt -e ".[dicom]"), or leave out --dicom'
+            "dicom: found no package highdicom that can be imported, expected it for DICOM results; install it (pip "
+            "install highdicom), or leave out --dicom"
         ) from error
 
 

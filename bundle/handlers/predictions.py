@@ -75,8 +75,8 @@ class Predictions:
         follows = LEGACY if getattr(metric, "per_frame", False) is True else PROTOCOLS[0]
         if protocol != follows:
             raise InputError(
-                f"protocol: found {protocol!r}, but this recipe follows {follows!r}: leave it to the recipe, or lay "
-                "configs/legacy_uscl.yaml over configs/finetune.yaml for the released protocol of USCL"
+                f"protocol: found {protocol!r}, but this recipe follows {follows!r}: leave it to the recipe; another "
+                "protocol is another recipe"
             )
         self.folder = Path(output_dir)
         self.tester = tester

@@ -27,7 +27,7 @@ def join_ranks() -> None:
     """
     if "LOCAL_RANK" not in os.environ and "SLURM_JOB_ID" not in os.environ:
         raise InputError(
-            "multi_gpu_train.yaml: found a single process, expected the ranks of torchrun: start it with "
+            "multi_gpu_train: found a single process, expected the ranks of torchrun: start it with "
             "'torchrun --nproc_per_node 2 -m monai.bundle run ...', or leave this file out"
         )
     place, devices = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()

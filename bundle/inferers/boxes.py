@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from monai.data.box_utils import clip_boxes_to_image, non_max_suppression
 
+from ..errors import told_to_client
 from ..networks.anchors import swap_axes
+from ..settings import given_option
 from .frames import FramesInferer
 
 
@@ -74,13 +76,19 @@ class ClipDetector:
     """A detector as MONAI Label calls it: the app sets ``network``, and hands over batches of clips.
 
     Args:
-        inferer: `BoxesInferer`.
+        batch_size, max_boxes, min_score, overlap: of `BoxesInferer`; the last three may be as a client gave them
+            (`given_option`), and what cannot be used is told to the client.
     """
 
-    def __init__(self, inferer: BoxesInferer) -> None:
-        self.inferer = inferer
+    def __init__(
+        self, batch_size: int = 256, max_boxes: int = 20, min_score: float = 0.05, overlap: float = 0.3
+    ) -> None:
+        self.batch_size = batch_size
+        self.options = {"max_boxes": max_boxes, "min_score": min_score, "overlap": overlap}
         self.network: Any = None
 
     def __call__(self, inputs: torch.Tensor, use_inferer: bool = True) -> torch.Tensor:
         """``use_inferer`` is there for the app's sake and not used."""
-        return self.inferer(inputs, self.network)
+        with told_to_client():
+            options = {name: given_option(name, value) for name, value in self.options.items()}
+        return BoxesInferer(self.batch_size, **options)(inputs, self.network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class CineChunks(IterableDataset):
         any_modality, time_axis: of `read_cine`.
 
     Raises:
-        InputError: a number below 1.
+        InputError: a number that is not whole, or below 1.
     """
 
     def __init__(
@@ -73,8 +74,8 @@ class CineChunks(IterableDataset):
     ) -> None:
         numbers = {"frames_per_clip": frames_per_clip, "stride": stride, "frames_at_once": frames_at_once}
         for name, number in numbers.items():
-            if number is not None and number < 1:
-                raise InputError(f"{name}: found {number}; expected at least 1")
+            if number is not None and not (isinstance(number, Integral) and number >= 1):
+                raise InputError(f"{name}: found {number!r}, expected a whole number, 1 or more")
         self.data = list(data)
         self.normalisation: dict[str, Any] = {"mean": mean, "std": std, "channels": channels}
         self.frames_per_clip = frames_per_clip

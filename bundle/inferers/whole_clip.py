@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from ..errors import InputError, told_to_client
 from ..keys import Keys
+from ..settings import given_option
 from .cine_chunks import CineChunks
 
 
@@ -29,6 +30,8 @@ class WholeClipd(MapTransform):
         frame_stride: every so many-th frame.
         max_frames: of these at most so many, evenly spaced: the bound of the memory.
         any_modality: take DICOM that is not ultrasound.
+
+    These three may be as a client gave them (`given_option`).
     """
 
     def __init__(
@@ -51,11 +54,9 @@ class WholeClipd(MapTransform):
             "std": std,
             "channels": channels,
             "frames_at_once": frames_at_once,
-            "any_modality": any_modality,
             "time_axis": time_axis,
         }
-        self.frame_stride = frame_stride
-        self.max_frames = max_frames
+        self.options = {"frame_stride": frame_stride, "max_frames": max_frames, "any_modality": any_modality}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         sample = dict(data)
@@ -67,22 +68,11 @@ class WholeClipd(MapTransform):
     def _clip(self, path: Any, key: Hashable) -> dict[Hashable, Any]:
         if not isinstance(path, str):
             raise InputError(f"{key}: found {type(path).__name__}, expected the path of a clip or still")
-        stride, most = (_count(getattr(self, name), name) for name in ("frame_stride", "max_frames"))
-        reader = CineChunks([], **self.settings, stride=stride, frames_per_clip=most)
+        stride, most, any_modality = (given_option(name, value) for name, value in self.options.items())
+        reader = CineChunks([], **self.settings, stride=stride, frames_per_clip=most, any_modality=any_modality)
         frames, indices, meta = [], [], {}
         for chunk in reader.chunks({Keys.IMAGE: path}, 0):
             frames.append(chunk[Keys.FRAMES])
             indices.append(chunk[Keys.FRAME_INDEX])
             meta = chunk[Keys.META]
         return {key: torch.cat(frames), Keys.FRAME_INDEX: np.concatenate(indices), Keys.META: meta}
-
-
-def _count(value: Any, name: str) -> int:
-    """A number that a client may have sent as text."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if number < 1:
-        raise InputError(f"{name}: found {value!r}, expected a whole number, at least 1")
-    return number

@@ -48,7 +48,7 @@ def clip_probabilities(
     Raises:
         InputError: another word in ``how``, or no scores for ``attention``.
     """
-    check_clip_score(how)
+    check_clip_score(how, attention is not None)
     values = np.asarray(logits, dtype=float)
     if how == "mean":
         return mean_by_id(softmax(values, axis=1), ids)
@@ -57,8 +57,6 @@ def clip_probabilities(
         highest = np.zeros((len(names), values.shape[1]))
         np.maximum.at(highest, index, softmax(values, axis=1))
         return names, highest / highest.sum(axis=1, keepdims=True)
-    if attention is None:
-        raise InputError("clip_score: found 'attention', but the network gives no scores: train it with attention")
     scores = np.asarray(attention, dtype=float)
     largest = np.full(len(names), -np.inf)
     np.maximum.at(largest, index, scores)
@@ -82,14 +80,20 @@ def probabilities_of_clip(outputs: npt.ArrayLike, num_classes: int, how: str = "
     return clip_probabilities(values[:, :num_classes], [0] * len(values), how, attention)[1][0]
 
 
-def check_clip_score(how: str) -> None:
-    """Refuses what is none of `CLIP_SCORES`.
+def check_clip_score(how: str, attention: bool = True) -> None:
+    """Refuses what is none of `CLIP_SCORES`, or needs scores of the frames where there are none.
+
+    Args:
+        how: the word.
+        attention: whether the network gives such scores.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or needs what the network does not give.
     """
     if how not in CLIP_SCORES:
         raise InputError(f"clip_score: found {how!r}, expected one of {', '.join(CLIP_SCORES)}")
+    if how == "attention" and not attention:
+        raise InputError("clip_score: found 'attention', but the network gives no scores: train it with attention")
 
 
 def class_aurocs(

@@ -124,8 +124,7 @@ def open_model(folder: str | os.PathLike[str], task: str | None = None) -> Train
     else:
         raise InputError(
             f"{path}: found no {DESCRIPTION_FILE} with {WEIGHTS_FILE} and no {FILE_NAME}, expected the folder of a run "
-            "that was fine-tuned or pretrained; name it with --run_dir, or train it anew where it is older than "
-            f"{DESCRIPTION_FILE}"
+            f"that was fine-tuned or pretrained; name that, or train it anew where it is older than {DESCRIPTION_FILE}"
         )
     if task not in (None, found.task):
         raise InputError(
@@ -138,7 +137,12 @@ def open_model(folder: str | os.PathLike[str], task: str | None = None) -> Train
 _SHARED_WITH_ENCODER = ("in_channels", "image_size", "mean", "std", "file", "sha256")
 
 
-def _open_described(folder: Path) -> TrainedModel:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What ``model.json`` says of the ``model.pt`` beside it.
+
+    Raises:
+        InputError: one of the two cannot be read or used, or they do not belong together.
+    """
     description, weights = folder / DESCRIPTION_FILE, folder / WEIGHTS_FILE
     try:
         said = json.loads(description.read_text(encoding="utf-8"))
@@ -153,6 +157,12 @@ def _open_described(folder: Path) -> TrainedModel:
         raise InputError(f"{description}: found no usable {wrong}; expected what a fine-tuning run wrote")
     if said["sha256"] != digest:
         raise InputError(f"{description}: describes other weights than {weights.name} (SHA-256 differs); copy both")
+    return said
+
+
+def _open_described(folder: Path) -> TrainedModel:
+    description, weights = folder / DESCRIPTION_FILE, folder / WEIGHTS_FILE
+    said = read_description(folder)
     network = _network_of(said, description)
     _load(network, weights, description)
     return TrainedModel(
@@ -163,7 +173,7 @@ def _open_described(folder: Path) -> TrainedModel:
         mean=said["normalisation"]["mean"],
         std=said["normalisation"]["std"],
         file=weights,
-        sha256=digest,
+        sha256=said["sha256"],
         class_names=said["class_names"],
         settings=said["settings"],
     )

@@ -13,9 +13,10 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import CommonKeys
 
-from ..errors import InputError, told_to_client
+from ..errors import told_to_client
 from ..keys import Keys
 from ..readers.voxel_grid import voxel_grid
+from ..settings import given_option
 from .results_back import MapsBackd
 from .square import known
 
@@ -36,13 +37,15 @@ class LabelMapd(MapTransform):
 
     Args:
         keys: of the maps; the sample's ``meta`` and ``frame_index`` are those of `WholeClipd`.
-        threshold: the maps are logits, and pixels of a probability above this are 1, others 0. None: the maps are
-            densities, told from 0 to 255, the highest value of each frame.
+        threshold: the maps are logits, and pixels of a probability above this are 1, others 0. It may be as a client
+            gave it (`given_option`); what cannot be used is told to the client.
+        density: the maps are densities instead, told from 0 to 255, the highest value of each frame.
     """
 
-    def __init__(self, keys: KeysCollection, threshold: float | None = None) -> None:
+    def __init__(self, keys: KeysCollection, threshold: float = 0.5, density: bool = False) -> None:
         super().__init__(keys)
         self.threshold = threshold
+        self.density = density
         self.back = MapsBackd(CommonKeys.PRED)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -69,8 +72,8 @@ class LabelMapd(MapTransform):
     def _levels(self, maps: torch.Tensor, meta: Mapping[str, Any]) -> np.ndarray:
         """``(n, 1, h, w)`` -> ``(n, H, W)`` uint8 on the original frames; few frames at a time, for these are large."""
         maps = maps.float().cpu()
-        if self.threshold is not None:
-            threshold = _share(self.threshold)
+        if not self.density:
+            threshold = given_option("threshold", self.threshold)
             return (self._original(maps.sigmoid(), meta) > threshold).numpy().astype(np.uint8)
         density = self._original(maps, meta)
         highest = density.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(density.dtype).tiny)
@@ -78,11 +81,3 @@ class LabelMapd(MapTransform):
 
     def _original(self, maps: torch.Tensor, meta: Mapping[str, Any]) -> torch.Tensor:
         return self.back({CommonKeys.PRED: maps, Keys.META: meta})[CommonKeys.PRED]
-
-
-def _share(value: Any) -> float:
-    """A number that a client may have sent as text."""
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"threshold: found {value!r}, expected a number between 0 and 1") from error

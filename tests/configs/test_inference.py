@@ -212,6 +212,10 @@ def test_what_it_refuses(
     assert "(1, 64, 64), expected (1, 32, 32)" in refused("inference.yaml", **given, image_size=64)
     assert "(3, 32, 32), expected (1, 32, 32)" in refused("inference.yaml", **given, in_channels=3)
     assert "was trained for segmentation" in refused("inference.yaml", **given, task="saliency")
+    for stride in (1.5, "abc"):
+        assert f"stride: found {stride!r}, expected a whole number" in refused("inference.yaml", **given, stride=stride)
+    classes = {**given, "run_dir": str(trained("classification", num_classes=2))}
+    assert "the network gives no scores" in refused("inference.yaml", **classes, clip_score="attention")
     detection = {**given, "run_dir": str(trained("detection"))}
     assert "expected segmentation or classification" in refused("inference.yaml", **detection, dicom=True)
     missing = str(tmp_path / "none.dcm")

@@ -83,3 +83,14 @@ def test_results_stay_in_their_folder(clips: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "other", tmp_path / "d.json") == ["clips/a.npy"]
     with pytest.raises(InputError, match="no such file or folder"):
         input_records(tmp_path / "none")
+
+
+def test_two_files_do_not_share_a_name(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "other" / "clips").mkdir(parents=True)
+    np.save(tmp_path / "other" / "clips" / "a.npy", np.zeros((3, 16, 16), np.uint8))
+    records = [
+        {"image": f"{place}/a.npy", "video_id": f"x/{place}", "patient_id": "x/1"} for place in ("clips", "../clips")
+    ]
+    (tmp_path / "d.json").write_text(json.dumps({"training": records}))
+    with pytest.raises(InputError, match=r"a.npy: its results would be called clips/a.npy, as those of /.*other"):
+        input_records(tmp_path / "other", tmp_path / "d.json")

@@ -65,6 +65,9 @@ def test_both_ways_to_a_result_agree(
     (written,) = out.glob("*.nii.gz")
     expected = np.asarray(nibabel.load(written).dataobj)  # type: ignore[attr-defined]
     labels = sample["pred"].array.reshape(*expected.shape[:2], -1)[..., ::2]
+    form = json.loads((folder / "configs" / "metadata.json").read_text())["network_data_format"]
+    names = form["outputs"]["pred"]["channel_def"]
+    assert names.keys() == {"0", str(int(labels.max()))} and names["0"] == "background"
     if "saliency" in task:
         highest = expected.max(axis=(0, 1))
         assert np.abs(labels - 255 * expected / highest).max() <= 0.51

@@ -24,12 +24,14 @@ from bundle.handlers import (
     ClipMaps,
     ClipOutputs,
     ClipOverlays,
+    ClipProgress,
     EmbeddingResults,
     MaskResults,
     SaliencyResults,
     check_output_folder,
     tell_failed,
 )
+from bundle.handlers.clip_outputs import ClipWriter
 from bundle.networks import TrainedModel
 from bundle.readers.cine import read_cine
 from bundle.transforms import BoxesBackd, MapsBackd, preprocessing
@@ -43,15 +45,15 @@ def model_of(task: str, *classes: str) -> TrainedModel:
 
 
 class Chunks:
-    """Hands out two clips in chunks of two frames; of the second the last chunk does not come when it is to fail."""
+    """Hands out two clips in chunks; of the second the last chunk does not come when it is to fail."""
 
-    def __init__(self, failing: bool = False) -> None:
+    def __init__(self, failing: bool = False, at_once: int = 2) -> None:
         self.data = [{"name": "sub/a.mp4"}, {"name": "b.mp4"}]
-        self.failing = failing
+        self.failing, self.at_once = failing, at_once
         self.failed: list[Any] = []
 
     def chunk(self, index: int, position: int) -> dict[str, Any]:
-        indices = np.arange(FRAMES)[position : position + 2]
+        indices = np.arange(FRAMES)[position : position + self.at_once]
         outline = [[4.0, 10.0, 55.0], [38.0, 10.0, 55.0]]
         return {
             **self.data[index],
@@ -64,15 +66,15 @@ class Chunks:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.failed = []
         for index in (1, 0):
-            for position in range(0, FRAMES, 2):
+            for position in range(0, FRAMES, self.at_once):
                 if index and self.failing and position == 4:
                     self.failed.append((self.data[1], "cut"))
                     break
                 yield self.chunk(index, position)
 
 
-def run(writers: list[Any], predict: Any, failing: bool = False) -> Chunks:
-    dataset = Chunks(failing)
+def run(writers: list[Any], predict: Any, failing: bool = False, at_once: int = 2) -> Chunks:
+    dataset = Chunks(failing, at_once)
     engine = Engine(lambda _, chunk: {"pred": torch.stack([predict(chunk, k) for k in chunk["frame_index"]])})
     ClipOutputs(writers, dataset).attach(engine)  # type: ignore[arg-type]
     engine.run(dataset)
@@ -121,6 +123,12 @@ def test_masks_of_every_frame(tmp_path: Path) -> None:
     assert video.meta["n_frames"] == FRAMES and np.diff(video.meta["frame_times"]) == pytest.approx(0.1)
 
 
+def test_a_video_has_the_speed_of_its_cine_however_few_frames_come_at_once(tmp_path: Path) -> None:
+    run([ClipOverlays(tmp_path, model_of("segmentation", "lesion"), picture=False)], mask, at_once=1)
+    video = read_cine(tmp_path / "b.mp4_overlay.mp4")
+    assert video.meta["n_frames"] == FRAMES and np.diff(video.meta["frame_times"]) == pytest.approx(0.1)
+
+
 def test_of_a_clip_without_its_end_nothing_is_left(tmp_path: Path) -> None:
     model = model_of("segmentation", "lesion")
     writers = [MaskResults(tmp_path, model), ClipMaps(tmp_path, 0.5), ClipOverlays(tmp_path, model)]
@@ -128,7 +136,7 @@ def test_of_a_clip_without_its_end_nothing_is_left(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "results.json", "clips.csv", "frames.csv"}
     content = json.loads((tmp_path / "results.json").read_text())
     assert [clip["file"] for clip in content["clips"]] == ["sub/a.mp4"]
-    assert content["failed"] == [{"file": "b.mp4", "reason": "cut"}]
+    assert content["failed"] == [{"file": "b.mp4", "reason": "cut"}] and content["not_reached"] == []
     with pytest.raises(InputError, match=r"1 of 2 inputs could not be used: b.mp4 .* other 1 are in"):
         tell_failed(dataset, tmp_path)  # type: ignore[arg-type]
     tell_failed(SimpleNamespace(failed=[], data=[1]), tmp_path)  # type: ignore[arg-type]
@@ -143,6 +151,41 @@ def test_an_error_elsewhere_ends_the_run_and_leaves_nothing_half_written(tmp_pat
     with pytest.raises(RuntimeError, match="out of memory"):
         run([ClipMaps(tmp_path, 0.5), ClipOverlays(tmp_path, model_of("segmentation", "lesion"))], fails)
     assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_is_broken_off_keeps_the_clips_that_were_done(tmp_path: Path, error: type[BaseException]) -> None:
+    def fails(chunk: Any, k: int) -> torch.Tensor:
+        if chunk["index"] == 0 and k == 2:
+            raise error
+        return torch.tensor([float(k)])
+
+    class Broken(ClipWriter):
+        def finish(self, dataset: Any) -> None:
+            raise OSError("full")
+
+    progress = ClipProgress()
+    with pytest.raises(error):
+        run([progress, Broken(), EmbeddingResults(tmp_path, model_of("embedding"))], fails)
+    assert progress.bar.n == 1
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert [clip["file"] for clip in content["clips"]] == ["b.mp4"]
+    assert content["failed"] == [] and content["not_reached"] == ["sub/a.mp4"]
+    with np.load(tmp_path / "embeddings.npz") as file:
+        assert file["features"][:, 0].tolist() == [*range(FRAMES)]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("results.json", "clips.csv", "frames.csv", "embeddings.npz", "embeddings.csv")
+    }
+
+
+def test_results_of_other_clips_outlive_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    class Broken(ClipWriter):
+        def finish(self, dataset: Any) -> None:
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        run([Broken(), SaliencyResults(tmp_path, model_of("saliency"))], mask)
+    assert len(json.loads((tmp_path / "results.json").read_text())["clips"]) == 2
 
 
 def test_saliency_keeps_its_values(tmp_path: Path) -> None:
@@ -207,7 +250,13 @@ def test_classes_of_frames_and_clips(tmp_path: Path) -> None:
     def attended(chunk: Any, k: int) -> torch.Tensor:
         return torch.tensor([float(k), 2.0, 50.0 if k == 4 else 0.0])
 
-    run([ClassResults(tmp_path, model_of("classification", "a", "b"), "attention")], attended)
+    model = model_of("classification", "a", "b")
+    with pytest.raises(InputError, match="clip_score: found 'median', expected one of mean, max, attention"):
+        ClassResults(tmp_path, model, "median")
+    with pytest.raises(InputError, match="found 'attention', but the network gives no scores"):
+        ClassResults(tmp_path, model, "attention")
+    model.network.attention = torch.nn.Identity()
+    run([ClassResults(tmp_path, model, "attention")], attended)
     clip = json.loads((tmp_path / "results.json").read_text())["clips"][0]
     assert clip["class"] == "a" and clip["probabilities"]["a"] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=1e-6)
 
@@ -221,6 +270,7 @@ def test_embeddings_with_ids(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "embeddings.csv").open()))
     assert len(rows) == 2 * FRAMES and rows[3]["clip"] == "b.mp4"
     assert (rows[3]["f0"], np.float32(rows[3]["f1"])) == ("3", np.float32(0.123456789))
+    assert list(rows[3]) == ["clip", "video_id", "patient_id", "frame", "f0", "f1"]
 
 
 def test_results_back_on_the_original_frames(tmp_path: Path) -> None:

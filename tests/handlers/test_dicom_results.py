@@ -333,5 +333,5 @@ def test_what_cannot_be_written_is_refused_early(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError, match="dicom: found the task saliency, expected segmentation or classification"):
         check_dicom_output("saliency")
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(InputError, match=r"install the extra dicom .*\[dicom\]"):
+    with pytest.raises(InputError, match=r"install it \(pip install highdicom\)"):
         check_dicom_output("segmentation")

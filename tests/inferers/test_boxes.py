@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
+import pytest
 import torch
 
-from bundle.inferers import BoxesInferer, unpack_boxes
+from bundle.errors import InputError
+from bundle.inferers import BoxesInferer, ClipDetector, unpack_boxes
 
 
 def slow(boxes: list[list[float]], scores: list[float], overlap: float) -> list[int]:
@@ -61,3 +66,22 @@ def test_clips_are_filled_up_with_zeros() -> None:
     assert not found[0, 0].any() and not found[:, :, 1:].any()
     assert found[:, :, 0, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert found[1, 2, 0, :4].tolist() == [5, 6, 15, 10]
+
+
+def test_options_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent as text they count as numbers, and one that cannot be used is refused in one line."""
+    frames = torch.zeros(1, 2, 1, 40, 80)
+
+    def detected(**options: Any) -> torch.Tensor:
+        detector = ClipDetector(batch_size=1, **options)
+        box = torch.tensor([[2.0, 3, 20, 9, 0.0], [30, 3, 40, 9, 1.0]]).T
+        detector.network = lambda x: box.expand(len(x), -1, -1)
+        return detector(frames)
+
+    found = detected(max_boxes="3", min_score="0.4", overlap="1e-1")
+    assert torch.equal(found, detected(max_boxes=3, min_score=0.4, overlap=0.1)) and found[..., 4].count_nonzero() == 4
+    assert detected(min_score="0.6")[..., 4].count_nonzero() == 2
+    monkeypatch.setitem(sys.modules, "starlette.exceptions", None)
+    for name, value in (("max_boxes", -1), ("max_boxes", "many"), ("min_score", "nan"), ("overlap", None)):
+        with pytest.raises(InputError, match=f"^{name}: found {value!r}, expected a .*number"):
+            detected(**{name: value})

@@ -67,6 +67,7 @@ def test_what_it_refuses_is_told_to_a_client_where_there_is_a_server(
         ({}, np.zeros((4, 4)), "image: found ndarray"),
         ({"frame_stride": "x"}, clip, "frame_stride: found 'x', expected a whole number"),
         ({"max_frames": 0}, clip, "max_frames: found 0"),
+        ({"any_modality": "maybe"}, clip, "any_modality: found 'maybe', expected True or False"),
     ]
     monkeypatch.setitem(sys.modules, "starlette.exceptions", None)
     for settings, given, message in cases:

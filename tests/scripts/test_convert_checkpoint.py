@@ -13,7 +13,16 @@ from safetensors.torch import load_file
 
 from bundle.data.fingerprints import read_training_clips, write_fingerprints
 from bundle.errors import InputError
-from bundle.networks import Encoder, load_encoder, save_encoder
+from bundle.networks import (
+    Encoder,
+    FrameClassifier,
+    description_of,
+    load_encoder,
+    open_model,
+    save_encoder,
+    sources,
+    write_description,
+)
 
 MAIN = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "convert_checkpoint.py"))["main"]
 
@@ -102,6 +111,25 @@ def test_ours_goes_on_with_what_is_known_of_it(tmp_path: Path) -> None:
     assert info["normalisation"] == {"mean": pytest.approx(0.5), "std": 0.2} and info["image_size"] == 96
     assert info["trained"]["method"] == "uscl" and info["trained"]["converted_from"]["file"] == "encoder.safetensors"
     assert read_training_clips(tmp_path / "grey" / "encoder.safetensors", info["trained"]) == []
+
+
+@pytest.mark.parametrize("name", ["", "model.pt"])
+def test_the_encoder_of_a_task_goes_on_with_what_is_known_of_it(tmp_path: Path, name: str) -> None:
+    network = FrameClassifier(Encoder(), 2, attention=True)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    trained = {"seed": 3, "encoder": {"data": "pretrained_on"}, "encoder_sha256": "0"}
+    about = {"task": "classification", "class_names": ["a", "b"], "architecture": "resnet18", "in_channels": 1}
+    about |= {"image_size": 96, "normalisation": {"mean": 0.4, "std": 0.2}, "network": {}, "settings": {}}
+    write_description(tmp_path, {**about, "data": "phantom", "trained": trained})
+    run(tmp_path / name, "--to", "encoder", "--output", tmp_path / "out")
+    encoder, info = load_encoder(tmp_path / "out")
+    assert_same(encoder.state_dict(), network.encoder.state_dict())
+    assert info["normalisation"] == about["normalisation"] and info["image_size"] == 96
+    assert info["trained"]["seed"] == 3 and info["trained"]["converted_from"]["file"] == "model.pt"
+    assert sources(description_of(open_model(tmp_path / "out"))) == ["phantom", "pretrained_on"]
+    (tmp_path / "model.pt").write_bytes((tmp_path / "model.pt").read_bytes() + b" ")
+    with pytest.raises(InputError, match="model.json: describes other weights than model.pt"):
+        run(tmp_path / name)
 
 
 def test_what_the_file_does_not_say_is_asked_for(source: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,21 @@ def test_faults_of_files_are_named(bundle_dir: Path, check: str, edit: Callable[
     status, text = outcomes(bundle_dir, check)[check]
     assert status == FAILED
     assert re.search(told, text), text
+
+
+def test_a_bundle_without_its_description_fails_check_by_check(
+    bundle_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle_dir / "models" / "model.json").unlink()
+    assert verify_bundle.main([str(bundle_dir), "--only", "files", "properties", "inference"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["FAIL    files", "FAIL    properties", "FAIL    inference"]
+    assert all("models/model.json" in line for line in lines)
+
+
+def test_what_takes_too_long_is_not_run(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_runs, "run_inside", partial(bundle_runs.run_inside, limit=0.01))
+    assert outcomes(bundle_dir, "network") == {"network": (NOT_RUN, "not done after 0 s")}
 
 
 def test_large_files_that_are_listed_are_fine(bundle_dir: Path) -> None:

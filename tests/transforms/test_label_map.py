@@ -53,7 +53,7 @@ def test_label_maps_are_the_maps_of_inference(sample: dict[str, Any], threshold:
     index = sample["frame_index"]
     maps = torch.randn(len(index), 1, 32, 32, generator=torch.Generator().manual_seed(0))
     maps = maps if threshold else maps.flatten(1).softmax(dim=1).view_as(maps)
-    done = LabelMapd("pred", threshold)({**sample, "pred": maps})
+    done = LabelMapd("pred", threshold, density=not threshold)({**sample, "pred": maps})
     labels = done["pred"]
     back = MapsBackd("pred", density=not threshold)({**sample, "pred": maps.sigmoid() if threshold else maps})["pred"]
     if threshold:
@@ -76,11 +76,12 @@ def test_an_extension_that_is_asked_for_stays(sample: dict[str, Any]) -> None:
     assert done["result_extension"] == ".nii.gz" and not done["pred"].any()
 
 
-def test_a_threshold_that_is_none(sample: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threshold", ["high", "nan", "7", 1.5, None, True])
+def test_a_threshold_that_is_none(sample: dict[str, Any], monkeypatch: pytest.MonkeyPatch, threshold: Any) -> None:
     monkeypatch.setitem(sys.modules, "starlette.exceptions", None)
     maps = torch.zeros(len(sample["frame_index"]), 1, 32, 32)
-    with pytest.raises(InputError, match="threshold: found 'high', expected a number"):
-        LabelMapd("pred", "high")({**sample, "pred": maps})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"threshold: found {threshold!r}, expected a number from 0 to 1"):
+        LabelMapd("pred", threshold)({**sample, "pred": maps})
 
 
 def test_markups_are_the_boxes_of_inference(sample: dict[str, Any]) -> None:
