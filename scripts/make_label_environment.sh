@@ -2,15 +2,17 @@
 # Makes an environment in which MONAI Label 0.8.5 serves exported bundles on the CPU: MONAI Label, MONAI, and the readers
 # that the bundles' own code needs, in the versions of constraints-label.txt.
 #
-#   scripts/make_label_environment.sh VENV [PYTHON]
+#   scripts/make_label_environment.sh [VENV [PYTHON]]
+#
+# VENV is label-env beside scripts/ by default, where the test of MONAI Label looks for it.
 #
 # pip takes packages from where it is told to (PIP_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX), so this works offline too.
 # For a build of torch without CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 set -euo pipefail
 
-venv=${1:?usage: make_label_environment.sh VENV [PYTHON]}
-python=${2:-python3}
 root=$(cd "$(dirname "$0")/.." && pwd)
+venv=${1:-$root/label-env}
+python=${2:-python3}
 if [ -e "$venv" ]; then
   echo "error: $venv: already there; remove it or name another folder" >&2
   exit 1

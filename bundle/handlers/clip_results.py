@@ -110,14 +110,11 @@ class ClassResults(ClipResults):
     def of_frame(self, predicted: Any, meta: Mapping[str, Any]) -> Row:
         logits = predicted.double().cpu().numpy()
         self.logits.append(logits)
-        return self._told(softmax(logits[: len(self.class_names)]))
+        return of_classes(softmax(logits[: len(self.class_names)]), self.class_names)
 
     def of_clip(self, rows: Sequence[Row]) -> Row:
-        return self._told(probabilities_of_clip(np.stack(self.logits), len(self.class_names), self.clip_score))
-
-    def _told(self, probabilities: np.ndarray) -> Row:
-        scores = {name: round(float(p), 6) for name, p in zip(self.class_names, probabilities, strict=True)}
-        return {"class": self.class_names[int(probabilities.argmax())], "probabilities": scores}
+        probabilities = probabilities_of_clip(np.stack(self.logits), len(self.class_names), self.clip_score)
+        return of_classes(probabilities, self.class_names)
 
 
 class MaskResults(ClipResults):
@@ -162,6 +159,12 @@ class BoxResults(ClipResults):
 
     def of_clip(self, rows: Sequence[Row]) -> Row:
         return {"frames_with_boxes": sum(len(row["boxes"]) > 0 for row in rows)}
+
+
+def of_classes(probabilities: np.ndarray, class_names: Sequence[str]) -> Row:
+    """What is told of class probabilities ``(K,)``: the most probable class, and each one's."""
+    scores = {name: round(float(p), 6) for name, p in zip(class_names, probabilities, strict=True)}
+    return {"class": class_names[int(probabilities.argmax())], "probabilities": scores}
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,13 +6,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.special import softmax
+
 from .. import __version__
+from ..keys import Keys
+from ..metrics.classification import logits_and_attention, probabilities_of_clip
 from ..networks.trained_model import TrainedModel
 from .clip_outputs import Chunk
-from .clip_results import ClassResults, Row
+from .clip_results import of_classes
 from .dicom_codes import own_code, own_scheme
 from .dicom_source import PROJECT, DicomSource, algorithm_name, new_instance
 from .dicom_writer import DicomWriter
@@ -48,26 +52,23 @@ class DicomReport(DicomWriter):
     ) -> None:
         super().__init__(output_dir, model)
         self.max_frames = max_frames
-        self.results = ClassResults(output_dir, model, clip_score)
+        self.clip_score = clip_score
+        self.empty()
 
     def empty(self) -> None:
-        self.results.clips = []
-
-    def begin(self, chunk: Chunk, files: ExitStack) -> None:
-        super().begin(chunk, files)
-        self.results.begin(chunk, files)
+        self.frames: list[int] = []
+        self.logits: list[np.ndarray] = []
 
     def keep(self, chunk: Chunk, predicted: Any) -> None:
-        self.results.add(chunk, predicted)
+        self.frames += chunk[Keys.FRAME_INDEX].tolist()
+        self.logits.append(predicted.double().cpu().numpy())
 
     def made(self, source: DicomSource, chunk: Chunk) -> Dataset:
         from highdicom.sr import EnhancedSR
 
-        self.results.end(chunk)
-        (clip,) = self.results.clips
         made = EnhancedSR(
             evidence=[source.header],
-            content=self._content(source, clip)[0],
+            content=self._content(source, chunk[Keys.NAME])[0],
             is_complete=True,
             coding_schemes=own_scheme(),
             **new_instance(self.model),
@@ -76,18 +77,20 @@ class DicomReport(DicomWriter):
         study.ReferencedSeriesSequence[0].ReferencedSOPSequence = [source.reference()]
         return made
 
-    def _content(self, source: DicomSource, clip: Row) -> Any:
+    def _content(self, source: DicomSource, name: str) -> Any:
         from highdicom import sr
         from pydicom.sr.coding import Code
         from pydicom.uid import generate_uid
 
-        frames: list[Row] = clip["frames"]
-        every = [row["frame"] for row in frames]
-        groups = [self._group(source, "clip", clip, None if len(every) == source.frames else every)]
-        if len(frames) > self.max_frames:
-            logger.info("%s: its report has no single frames, %d are too many", clip["file"], len(frames))
-        elif source.frames is not None and len(frames) > 1:
-            groups += [self._group(source, f"frame {row['frame'] + 1}", row, [row["frame"]]) for row in frames]
+        outputs, classes = np.concatenate(self.logits), self.model.class_names
+        clip = of_classes(probabilities_of_clip(outputs, len(classes), self.clip_score), classes)
+        every = None if len(self.frames) == source.frames else self.frames
+        groups = [self._group(source, "clip", clip, every)]
+        if len(self.frames) > self.max_frames:
+            logger.info("%s: its report has no single frames, %d are too many", name, len(self.frames))
+        elif source.frames is not None and len(self.frames) > 1:
+            for frame, logits in zip(self.frames, logits_and_attention(outputs, len(classes))[0], strict=True):
+                groups.append(self._group(source, f"frame {frame + 1}", of_classes(softmax(logits), classes), [frame]))
         device = sr.DeviceObserverIdentifyingAttributes(
             uid=generate_uid(entropy_srcs=[PROJECT, self.model.sha256]),
             name=algorithm_name(self.model),
@@ -116,7 +119,7 @@ class DicomReport(DicomWriter):
             algorithm = sr.AlgorithmIdentification(
                 algorithm_name(self.model),
                 __version__,
-                [f"weights_sha256={self.model.sha256}", f"clip_score={self.results.clip_score}"],
+                [f"weights_sha256={self.model.sha256}", f"clip_score={self.clip_score}"],
             )
         return sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(generate_uid(), name),

@@ -75,9 +75,14 @@ def probabilities_of_clip(outputs: npt.ArrayLike, num_classes: int, how: str = "
         num_classes: K.
         how: as of `clip_probabilities`, which see for the errors.
     """
+    logits, attention = logits_and_attention(outputs, num_classes)
+    return clip_probabilities(logits, [0] * len(logits), how, attention)[1][0]
+
+
+def logits_and_attention(outputs: npt.ArrayLike, num_classes: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `FrameClassifier` says of frames, ``(N, K)`` or ``(N, K + 1)``, as logits and scores of attention."""
     values = np.asarray(outputs, dtype=float)
-    attention = values[:, num_classes] if values.shape[1] > num_classes else None
-    return clip_probabilities(values[:, :num_classes], [0] * len(values), how, attention)[1][0]
+    return values[:, :num_classes], values[:, num_classes] if values.shape[1] > num_classes else None
 
 
 def check_clip_score(how: str, attention: bool = True) -> None:

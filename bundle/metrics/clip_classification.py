@@ -17,6 +17,7 @@ from .classification import (
     check_clip_score,
     classification_report,
     clip_probabilities,
+    logits_and_attention,
     main_figures,
     patients_of_one_class,
 )
@@ -86,8 +87,7 @@ class ClipClassification(ClipFeatures):
                 columns[name] += [record[name]] * len(once)
         n_classes = len(self.class_names)
         every = np.concatenate(outputs) if outputs else np.zeros((0, n_classes))
-        logits = every[:, :n_classes]
-        attention = every[:, n_classes] if every.shape[1] > n_classes else None
+        logits, attention = logits_and_attention(every, n_classes)
         return {**columns, "logits": logits, "probabilities": softmax(logits, axis=1), "attention": attention}
 
     def clips(self) -> dict[str, Any]:

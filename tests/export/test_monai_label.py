@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two exported bundles in one server of MONAI Label's stock app, asked over HTTP.
+"""Exported bundles in one server of MONAI Label's stock app, asked over HTTP.
 
-It runs in an environment of its own (`scripts/make_label_environment.sh`), whose Python MONAI_LABEL_PYTHON names.
+It runs in an environment of its own: label-env, as `scripts/make_label_environment.sh` makes it, or that of the Python
+which MONAI_LABEL_PYTHON names.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.inferers import CineChunks
+from bundle.inferers import BoxesInferer, CineChunks
 from bundle.metrics import clip_probabilities
 from bundle.networks import open_model
 from bundle.readers.cine import read_cine
 from bundle.transforms import MapsBackd
 
 CLASSES, MASKS = "us_plane_classification", "us_lesion_segmentation"
+MAPS, BOXES = "us_saliency_segmentation", "us_lesion_detection"
 KINDS = ("grey.png", "rgb.png", "still.dcm", "cine.dcm", "clip.mp4")
 STILLS = ("grey.png", "rgb.png", "other.png", "third.png")
 MARK = "of the second: "
@@ -127,17 +129,17 @@ def form(*fields: tuple[str, str, bytes]) -> tuple[bytes, str]:
 def server(
     exported: Callable[[str], Path], files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    python = os.environ.get("MONAI_LABEL_PYTHON", "")
-    if not python:
-        pytest.skip("needs MONAI Label: make it with scripts/make_label_environment.sh, name its Python in "
-                    "MONAI_LABEL_PYTHON")  # fmt: skip
+    python = os.environ.get("MONAI_LABEL_PYTHON", str(Path(__file__).parents[2] / "label-env" / "bin" / "python"))
+    if not Path(python).is_file():
+        pytest.skip("needs MONAI Label: make it with scripts/make_label_environment.sh")
     folder = tmp_path_factory.mktemp("label")
     second = shutil.copytree(exported(MASKS), folder / "second" / MASKS)
     errors = second / "scripts" / "errors.py"
     plain, marked = 'super().__init__(" ".join(', f'super().__init__("{MARK}" + " ".join('
     assert plain in errors.read_text()
     errors.write_text(errors.read_text().replace(plain, marked))
-    running = Server(python, folder, [exported(CLASSES), second], [files[name] for name in STILLS])
+    bundles = [exported(CLASSES), second, exported(MAPS), exported(BOXES)]
+    running = Server(python, folder, bundles, [files[name] for name in STILLS])
     try:
         running.wait()
         yield running
@@ -149,20 +151,23 @@ def test_what_it_says_of_the_models(server: Server) -> None:
     models = server.get("/info/")["models"]
     assert models[CLASSES]["type"] == "classification" and models[CLASSES]["labels"] == {"a_lines": 0, "b_lines": 1}
     assert models[MASKS]["type"] == "segmentation" and "lesion" in models[MASKS]["labels"]
-    for name, own in ((CLASSES, {"clip_score": "mean"}), (MASKS, {"threshold": 0.5})):
+    assert models[MAPS]["type"] == "segmentation" and models[MAPS]["labels"] == {"saliency": 255}
+    assert models[BOXES]["type"] == "detection" and "lesion" in models[BOXES]["labels"]
+    own_options = {CLASSES: {"clip_score": "mean"}, MASKS: {"threshold": 0.5}, MAPS: {}, BOXES: {"max_boxes": 4}}
+    for name, own in own_options.items():
         shown = {"frame_stride": 1, "max_frames": 256, "any_modality": False, **own}
         assert shown.items() <= models[name]["config"].items()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_and_masks_are_those_of_inference(
+def test_answers_are_those_of_inference(
     server: Server, exported: Callable[[str], Path], files: dict[str, Path], kind: str, tmp_path: Path
 ) -> None:
     (chunk,) = CineChunks([{"image": str(files[kind])}], 32)
-    outputs = {}
-    for name in (CLASSES, MASKS):
-        with torch.no_grad():
-            outputs[name] = open_model(exported(name) / "models").network(chunk["frames"])
+    networks = {name: open_model(exported(name) / "models").network for name in (CLASSES, MASKS, MAPS, BOXES)}
+    with torch.no_grad():
+        outputs = {name: networks[name](chunk["frames"]) for name in (CLASSES, MASKS, MAPS)}
+        outputs[BOXES] = BoxesInferer(max_boxes=2, min_score=0)(chunk["frames"][None], networks[BOXES])[0]
     status, reply, _ = server.infer(CLASSES, files[kind])
     assert status == 200, reply
     found = {one["label"]: one["score"] for one in reply["prediction"]}
@@ -177,13 +182,28 @@ def test_scores_and_masks_are_those_of_inference(
     assert labels.shape == back.shape and set(np.unique(labels)) <= {0, 1}
     assert ((labels > 0) != (back > 0.4)).mean() < 0.01
 
+    status, reply, density = server.infer(MAPS, files[kind])
+    assert status == 200, reply
+    (tmp_path / "density.nrrd").write_bytes(density)
+    back = MapsBackd("pred")({"pred": outputs[MAPS], "meta": chunk["meta"]})["pred"].numpy()
+    levels = read_cine(tmp_path / "density.nrrd").frames[..., 0]
+    assert np.abs(levels - 255 * back / back.max(axis=(1, 2), keepdims=True)).max() < 1
 
-def test_what_is_wrong_is_told_by_the_code_of_each(server: Server, tmp_path: Path) -> None:
+    status, reply, _ = server.infer(BOXES, files[kind], result_write_to_file=False, max_boxes="2")
+    assert status == 200, reply
+    best = [(k, pytest.approx(float(one[4]), abs=1e-3)) for k, found in enumerate(outputs[BOXES]) for one in found]
+    assert [(one["frame"], one["score"]) for one in reply["boxes"]] == best
+
+
+def test_what_is_wrong_is_told_by_the_code_of_each(server: Server, files: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     for name, mark in ((CLASSES, ""), (MASKS, MARK)):
         status, reply, _ = server.infer(name, tmp_path / "empty.mp4")
         assert status == 422 and "found an empty file" in reply["detail"]
         assert reply["detail"].startswith(MARK) == bool(mark)
+    for name, option, value in ((BOXES, "max_boxes", -1), (MASKS, "threshold", "7"), (CLASSES, "any_modality", 2)):
+        status, reply, _ = server.infer(name, files["grey.png"], **{option: value})
+        assert status == 422 and f"{option}: found {value!r}, expected " in reply["detail"]
 
 
 def test_training_serves_the_next_question(server: Server, files: dict[str, Path], tmp_path: Path) -> None:

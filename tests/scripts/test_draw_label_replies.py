@@ -42,6 +42,10 @@ def test_every_kind_of_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     label[:] = 0
     itk.imwrite(itk.image_from_array(label), str(tmp_path / "mask.nrrd"))
     assert not (np.ptp(drawn("mask.nrrd"), axis=-1) > 40).any(), "nothing is marked"
+    for text in ('{"result": 1}', "no JSON", '{"boxes": [{"frame": 2}]}', '{"boxes": [2]}'):
+        (tmp_path / "boxes.json").write_text(text)
+        with pytest.raises(InputError, match=r"boxes.json: found no list 'boxes' .* with frame, box, score of each"):
+            drawn("boxes.json")
     with pytest.raises(InputError, match="found no answer to draw"):
         drawn()
     (tmp_path / "other.nrrd").rename(tmp_path / "mask.nrrd")
