@@ -30,7 +30,7 @@ from bundle_tasks import LARGE, TASKS, ExportTask
 import bundle
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, sha256_of
-from bundle.networks import EMBEDDING, description_of, open_model, write_model
+from bundle.networks import EMBEDDING, description_of, only_simulated, open_model, write_model
 from bundle.networks.trained_model import WEIGHTS_FILE, TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,8 +141,8 @@ def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
     path = Path(weights)
     if path.is_file() and path.suffix != ".safetensors" and path.name != WEIGHTS_FILE:
         raise InputError(
-            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it, the "
-            "only weights that its model.json describes"
+            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it: no "
+            "other weights are described by its model.json"
         )
     if not path.exists():
         raise InputError(f"{weights}: no such file or folder; expected the run's folder or {WEIGHTS_FILE} in it")
@@ -154,7 +154,19 @@ def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
         raise InputError(
             f"{weights}: was trained for {model.task}, {task.name} needs {task.task}; export it as {fitting}"
         )
+    _check_classes(task, model, weights)
     return model
+
+
+def _check_classes(task: ExportTask, model: TrainedModel, weights: str) -> None:
+    """Refuses classes that are known to be another bundle's; the phantom's are of both kinds, and marked simulated."""
+    others = task.others
+    found = [name for name in model.class_names if others.name_of(name) in others.classes]
+    if found and not only_simulated(model.file.parent, description_of(model)):
+        raise InputError(
+            f"{weights}: found the classes {', '.join(found)} ({others.about}), expected those of {task.name}; "
+            f"export it as {' or '.join(one.name for one in TASKS.values() if one.task == task.task and one != task)}"
+        )
 
 
 def _trained_quickly(task: ExportTask, run_dir: Path) -> TrainedModel:
