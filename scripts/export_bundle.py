@@ -74,10 +74,14 @@ def export(
         model: of a run; what the run tells of itself lies beside ``model.file``.
         output: the folder of bundles.
         small: whether the weights are of a small run on the phantom that only shows that it works.
-        license_text: of the data.
+        license_text: of the data; needed unless they are simulated alone.
         weights_url: where files too large for the zoo's repository can be fetched; None: nowhere yet.
+
+    Raises:
+        InputError: see `data_license`, `metadata`; nothing is written then.
     """
     description = description_of(model)
+    terms = data_license(model, description, license_text)
     with tempfile.TemporaryDirectory(dir=made_folder(output), prefix=f".{task.name}.") as scratch:
         folder = Path(scratch) / task.name
         _copy_code(folder / PACKAGE)
@@ -91,7 +95,7 @@ def export(
         (configs / "metadata.json").write_text(json.dumps(about, indent=4) + "\n", encoding="utf-8")
         docs = made_folder(folder / "docs")
         (docs / "README.md").write_text(readme(task, model, description, about, small), encoding="utf-8")
-        (docs / "data_license.txt").write_text(data_license(model, description, license_text), encoding="utf-8")
+        (docs / "data_license.txt").write_text(terms, encoding="utf-8")
         if listed := large_files(folder, weights_url):
             (folder / "large_files.yml").write_text(listed, encoding="utf-8")
         packed = shutil.make_archive(str(Path(scratch) / "packed"), "zip", scratch, task.name)
@@ -194,7 +198,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", metavar="RUN", help="folder of the finished run, or its model.pt")
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="where the bundle's folder is made")
     parser.add_argument(
-        "--data_license", metavar="FILE", help="text that goes with the weights as docs/data_license.txt"
+        "--data_license",
+        metavar="FILE",
+        help="text of the data's licence, for docs/data_license.txt; needed unless all is simulated",
     )
     parser.add_argument("--weights_url", metavar="URL", help="where the weights will be fetched from (large_files.yml)")
     args = parser.parse_args()

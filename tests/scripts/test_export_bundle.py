@@ -196,6 +196,10 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         export(tmp_path, "us_lesion_detection")
     with pytest.raises(InputError, match="found no model.json"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(tmp_path))
+    write_description(run, described("segmentation") | {"data": "clinic"})
+    with pytest.raises(InputError, match="comes from clinic, found no licence of these data"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    write_description(run, described("segmentation"))
     (run / "last.pt").touch()
     with pytest.raises(InputError, match="last.pt: found another file than model.pt, expected the run's folder"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "last.pt"))
