@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bundle.data.label_sets import FETAL_PLANES_DB, PLANES, LabelSet
 from bundle.networks import EMBEDDING
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Of the project."""
 
 LARGE = 25 * 2**20
 """Bytes; the zoo wants larger files fetched from elsewhere."""

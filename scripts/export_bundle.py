@@ -25,7 +25,7 @@ import yaml
 from bundle_configs import PACKAGE, exported_configs, own_package
 from bundle_metadata import metadata
 from bundle_page import data_license, readme
-from bundle_tasks import LARGE, TASKS, ExportTask
+from bundle_tasks import LARGE, ROOT, TASKS, ExportTask
 
 import bundle
 from bundle.errors import InputError, show_input_errors_plainly
@@ -33,7 +33,6 @@ from bundle.files import made_folder, sha256_of
 from bundle.networks import EMBEDDING, description_of, only_simulated, open_model, write_model
 from bundle.networks.trained_model import WEIGHTS_FILE, TrainedModel
 
-ROOT = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("export_bundle")
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from bundle_checks import SECTIONS
 from bundle_facts import tested as figures_of
-from bundle_metadata import ROOT, metadata
+from bundle_metadata import metadata
 from bundle_page import LEAKAGE, data_license, readme
-from bundle_tasks import TASKS
+from bundle_tasks import ROOT, TASKS
 from packaging.requirements import Requirement
 
 from bundle.errors import InputError
