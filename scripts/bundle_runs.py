@@ -98,6 +98,7 @@ def run_config(subject: Subject, job: str) -> str:
     small = {"output_dir": output, "cache_dir": subject.scratch / "cache"}
     small |= {"max_epochs": 1, "val_interval": 1, "batch_size": 4, "frames_per_clip": 2, "test_frames_per_clip": 2}
     small |= {"publish": True, "allow_leakage": True}  # a phantom of another size has the same patients
+    small |= {"where": None, "label_column": "label", "fold": None}  # were of another table
     if job == "inference":
         small |= {"input": min((phantom / "clips").iterdir()), "frames_per_clip": 2}
     given = {name: value for name, value in small.items() if name in config} | {"bundle_root": subject.root}
