@@ -47,7 +47,7 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
     """
     embedding = description["task"] == EMBEDDING
     if embedding:
-        recipes, _ = pretraining(description["trained"])
+        recipes, _ = pretraining(description.get("trained", {}))
     overlays = ["export/pretraining.yaml" if embedding else "export/downstream.yaml"]
     overlays += ["export/classification.yaml"] if description["task"] == "classification" else []
     evaluate = [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"]
@@ -145,7 +145,7 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     if description["task"] == "classification":
         values["class_names"] = description["class_names"]
     if description["task"] == EMBEDDING:
-        values |= pretraining(description["trained"])[1]
+        values |= pretraining(description.get("trained", {}))[1]
     if description["task"] in ("segmentation", "detection"):
         [values["structure"]] = description["class_names"]
     return config | {name: value for name, value in values.items() if name in config}
