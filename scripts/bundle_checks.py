@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from bundle_inside import WrongError
-from bundle_runs import ROOT, Subject, read_json
-from bundle_tasks import LARGE
+from bundle_inside import WrongError, read_json
+from bundle_runs import Subject
+from bundle_tasks import LARGE, ROOT
 
 from bundle.files import sha256_of
 from bundle.networks import sources

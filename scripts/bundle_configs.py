@@ -47,7 +47,7 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
     """
     embedding = description["task"] == EMBEDDING
     if embedding:
-        recipes, _ = pretraining(description["trained"])
+        recipes, _ = pretraining(description.get("trained", {}))
     overlays = ["export/pretraining.yaml" if embedding else "export/downstream.yaml"]
     overlays += ["export/classification.yaml"] if description["task"] == "classification" else []
     evaluate = [*overlays, "export/evaluate_encoder.yaml" if embedding else "export/evaluate.yaml"]
@@ -145,7 +145,7 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
     if description["task"] == "classification":
         values["class_names"] = description["class_names"]
     if description["task"] == EMBEDDING:
-        values |= pretraining(description["trained"])[1]
+        values |= pretraining(description.get("trained", {}))[1]
     if description["task"] in ("segmentation", "detection"):
         [values["structure"]] = description["class_names"]
     return config | {name: value for name, value in values.items() if name in config}
@@ -154,10 +154,11 @@ def _with_settings(config: Config, description: Mapping[str, Any]) -> Config:
 def _with_network(config: Config, description: Mapping[str, Any]) -> Config:
     """The recipe of inference for one network, without what is for others."""
     task = description["task"]
-    encoder = {"_target_": "bundle.networks.Encoder", "name": description["architecture"],
-               "in_channels": description["in_channels"]}  # fmt: skip
-    network = {"_target_": f"bundle.networks.{getattr(NETWORKS[task], '__name__', '')}", "encoder": encoder}
-    network |= description["network"]
+    network: Config = {"_target_": "bundle.networks.Encoder", "name": description["architecture"],
+                       "in_channels": description["in_channels"]}  # fmt: skip
+    if task != EMBEDDING:
+        network = {"_target_": f"bundle.networks.{NETWORKS[task].__name__}", "encoder": network}
+        network |= description["network"]
     known = {
         "in_channels": description["in_channels"],
         "image_size": description["image_size"],
@@ -175,7 +176,7 @@ def _with_network(config: Config, description: Mapping[str, Any]) -> Config:
     }
     config = _for_task(config, task) | {"inferer": config["boxes_inferer" if task == "detection" else "frames_inferer"]}
     config |= {name: value for name, value in description["settings"].items() if name in config}
-    config |= {"model": model, "network_def": encoder if task == EMBEDDING else network}
+    config |= {"model": model, "network_def": network}
     imports = ["$import pathlib", *config.pop("imports"), "$import bundle.files as files"]
     for name in ("run_dir", "task", "boxes_inferer", "frames_inferer"):
         del config[name]

@@ -195,7 +195,12 @@ def _frames(form: dict[str, Any], number: int = 2) -> torch.Tensor:
 
 
 def _metadata(root: Path) -> dict[str, Any]:
-    return json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return read_json(root / "configs" / "metadata.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 JOBS = {job.__name__: job for job in (weights, network, load, properties, torchscript, exported, onnx)}

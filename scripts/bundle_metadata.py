@@ -7,12 +7,11 @@ import json
 import tomllib
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from bundle_facts import tested
-from bundle_tasks import ExportTask
+from bundle_tasks import ROOT, ExportTask
 from packaging.requirements import Requirement
 
 import bundle
@@ -20,8 +19,6 @@ from bundle.errors import InputError
 from bundle.networks import EMBEDDING, FrameClassifier, only_simulated, sources
 from bundle.networks.provenance import SMALL, origin_in_metadata
 from bundle.networks.trained_model import TrainedModel
-
-ROOT = Path(__file__).resolve().parents[1]
 
 OUTPUTS = {
     "classification": ("logits", "classes", "logits of the classes {classes}; softmax makes probabilities of them"),

@@ -9,6 +9,7 @@ from typing import Any
 from bundle_facts import circumstances
 from bundle_tasks import ExportTask
 
+from bundle.errors import InputError
 from bundle.keys import LEGACY
 from bundle.networks import EMBEDDING, only_simulated, sources
 from bundle.networks.provenance import SMALL
@@ -60,20 +61,23 @@ PHANTOM_LICENSE = (
     "The weights come from simulated ultrasound alone, the phantom that ultrasound-video-ssl makes itself. It holds no "
     "data of any person and is, as the project's code, under the Apache License 2.0 (see LICENSE).\n"
 )
-UNKNOWN_LICENSE = (
-    "The weights come from data of those who trained them: {names}. Nothing is known here of the licence of these "
-    "data, nor of what it allows to be done with weights made from them: ask those who trained the weights before you "
-    "use them or pass them on. The code is under the Apache License 2.0 (see LICENSE).\n"
-)
 
 
 def data_license(model: TrainedModel, description: Mapping[str, Any], text: str | None) -> str:
-    """The content of ``docs/data_license.txt``: what was given, else what is known."""
+    """The content of ``docs/data_license.txt``: what was given, or that of the phantom.
+
+    Raises:
+        InputError: nothing was given, and the weights come from other clips than the phantom's.
+    """
     if text is not None:
         return text
     if only_simulated(model.file.parent, description):
         return PHANTOM_LICENSE
-    return UNKNOWN_LICENSE.format(names=", ".join(sources(description)))
+    raise InputError(
+        f"{model.file}: comes from {', '.join(sources(description))}, found no licence of these data; expected one, as "
+        "they are not simulated alone: give its text with --data_license FILE if it allows to pass on weights made of "
+        "them, else do not export these"
+    )
 
 
 def readme(

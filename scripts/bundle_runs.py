@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
 import math
 import os
 import re
@@ -15,15 +14,14 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from bundle_inside import MONAI, NotRunError, WrongError
+from bundle_inside import MONAI, NotRunError, WrongError, read_json
+from bundle_tasks import ROOT
 
 from bundle.data import make_phantom
 from bundle.files import sha256_of
 
-ROOT = Path(__file__).resolve().parents[1]
 INSIDE = Path(__file__).with_name("bundle_inside.py")
 OUTCOMES = {
     "inference": ("results.json",),
@@ -100,6 +98,7 @@ def run_config(subject: Subject, job: str) -> str:
     small = {"output_dir": output, "cache_dir": subject.scratch / "cache"}
     small |= {"max_epochs": 1, "val_interval": 1, "batch_size": 4, "frames_per_clip": 2, "test_frames_per_clip": 2}
     small |= {"publish": True, "allow_leakage": True}  # a phantom of another size has the same patients
+    small |= {"where": None, "label_column": "label", "fold": None}  # were of another table
     if job == "inference":
         small |= {"input": min((phantom / "clips").iterdir()), "frames_per_clip": 2}
     given = {name: value for name, value in small.items() if name in config} | {"bundle_root": subject.root}
@@ -146,11 +145,6 @@ def run_inside(subject: Subject, *words: str, processes: int = 1, limit: float =
         causes = [line for line in said if re.match(r"[\w.]+Error: ", line)]  # of a chain the first is the cause
         raise WrongError((plain or causes or said[-1:] or ["no word"])[0].strip()[:300])
     return done.stdout
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _relabel(table: Path, names: list[str]) -> None:

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bundle.data.label_sets import FETAL_PLANES_DB, PLANES, LabelSet
 from bundle.networks import EMBEDDING
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Of the project."""
 
 LARGE = 25 * 2**20
 """Bytes; the zoo wants larger files fetched from elsewhere."""
@@ -15,6 +20,25 @@ FINETUNE = ("finetune.yaml",)
 SEGMENTATION = (*FINETUNE, "segmentation.yaml")
 QUICK = {"image_size": 32, "frames_per_clip": 2, "test_frames_per_clip": 2}
 """Of the small runs whose weights only show that a bundle works."""
+
+_OTHER = {"other", "background"}  # say nothing of what is looked at
+VIEWS = LabelSet(
+    "views of the fetus and the heart",
+    tuple(
+        name
+        for name in (*PLANES.classes, *FETAL_PLANES_DB.classes, "apical_two_chamber", "apical_four_chamber")
+        if name not in _OTHER
+    ),
+    PLANES.other_names,
+)
+LUNG = LabelSet(
+    "patterns of lung ultrasound",
+    (
+        *("a_lines", "b_lines", "lung_a_lines", "lung_b_lines", "lung_regular", "lung_abnormal", "pleural"),
+        *("covid", "pneumonia", "viral", "regular"),
+    ),
+)
+"""What the classes are called that the sets of data known to the project have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +51,7 @@ class ExportTask:
         recipes: files of ``configs/`` that train it, each laid over those before.
         title, about: for people.
         quick: settings of a small run on the phantom.
+        others: classes that are another bundle's.
     """
 
     name: str
@@ -35,6 +60,7 @@ class ExportTask:
     title: str
     about: str
     quick: dict[str, Any]
+    others: LabelSet = LabelSet("", ())
 
 
 TASKS = {
@@ -55,6 +81,7 @@ TASKS = {
             title="Ultrasound plane classification",
             about="Which of the known views a frame or clip shows.",
             quick={**QUICK, "max_epochs": 3},
+            others=LUNG,
         ),
         ExportTask(
             name="us_lung_classification",
@@ -63,6 +90,7 @@ TASKS = {
             title="Lung ultrasound classification",
             about="Which of the known patterns a frame or clip of lung ultrasound shows.",
             quick={**QUICK, "max_epochs": 6, "where": "{label: [lung_a_lines, lung_b_lines]}"},
+            others=VIEWS,
         ),
         ExportTask(
             name="us_saliency_segmentation",

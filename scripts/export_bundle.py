@@ -25,15 +25,14 @@ import yaml
 from bundle_configs import PACKAGE, exported_configs, own_package
 from bundle_metadata import metadata
 from bundle_page import data_license, readme
-from bundle_tasks import LARGE, TASKS, ExportTask
+from bundle_tasks import LARGE, ROOT, TASKS, ExportTask
 
 import bundle
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, sha256_of
-from bundle.networks import EMBEDDING, description_of, open_model, write_model
+from bundle.networks import EMBEDDING, description_of, only_simulated, open_model, write_model
 from bundle.networks.trained_model import WEIGHTS_FILE, TrainedModel
 
-ROOT = Path(__file__).resolve().parents[1]
 logger = logging.getLogger("export_bundle")
 
 
@@ -74,10 +73,14 @@ def export(
         model: of a run; what the run tells of itself lies beside ``model.file``.
         output: the folder of bundles.
         small: whether the weights are of a small run on the phantom that only shows that it works.
-        license_text: of the data.
+        license_text: of the data; needed unless they are simulated alone.
         weights_url: where files too large for the zoo's repository can be fetched; None: nowhere yet.
+
+    Raises:
+        InputError: see `data_license`, `metadata`; nothing is written then.
     """
     description = description_of(model)
+    terms = data_license(model, description, license_text)
     with tempfile.TemporaryDirectory(dir=made_folder(output), prefix=f".{task.name}.") as scratch:
         folder = Path(scratch) / task.name
         _copy_code(folder / PACKAGE)
@@ -91,7 +94,7 @@ def export(
         (configs / "metadata.json").write_text(json.dumps(about, indent=4) + "\n", encoding="utf-8")
         docs = made_folder(folder / "docs")
         (docs / "README.md").write_text(readme(task, model, description, about, small), encoding="utf-8")
-        (docs / "data_license.txt").write_text(data_license(model, description, license_text), encoding="utf-8")
+        (docs / "data_license.txt").write_text(terms, encoding="utf-8")
         if listed := large_files(folder, weights_url):
             (folder / "large_files.yml").write_text(listed, encoding="utf-8")
         packed = shutil.make_archive(str(Path(scratch) / "packed"), "zip", scratch, task.name)
@@ -141,8 +144,8 @@ def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
     path = Path(weights)
     if path.is_file() and path.suffix != ".safetensors" and path.name != WEIGHTS_FILE:
         raise InputError(
-            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it, the "
-            "only weights that its model.json describes"
+            f"{weights}: found another file than {WEIGHTS_FILE}, expected the run's folder or {WEIGHTS_FILE} in it: no "
+            "other weights are described by its model.json"
         )
     if not path.exists():
         raise InputError(f"{weights}: no such file or folder; expected the run's folder or {WEIGHTS_FILE} in it")
@@ -154,7 +157,19 @@ def _trained_for(task: ExportTask, weights: str) -> TrainedModel:
         raise InputError(
             f"{weights}: was trained for {model.task}, {task.name} needs {task.task}; export it as {fitting}"
         )
+    _check_classes(task, model, weights)
     return model
+
+
+def _check_classes(task: ExportTask, model: TrainedModel, weights: str) -> None:
+    """Refuses classes that are known to be another bundle's; the phantom's are of both kinds, and marked simulated."""
+    others = task.others
+    found = [name for name in model.class_names if others.name_of(name) in others.classes]
+    if found and not only_simulated(model.file.parent, description_of(model)):
+        raise InputError(
+            f"{weights}: found the classes {', '.join(found)} ({others.about}), expected those of {task.name}; "
+            f"export it as {' or '.join(one.name for one in TASKS.values() if one.task == task.task and one != task)}"
+        )
 
 
 def _trained_quickly(task: ExportTask, run_dir: Path) -> TrainedModel:
@@ -182,7 +197,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", metavar="RUN", help="folder of the finished run, or its model.pt")
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="where the bundle's folder is made")
     parser.add_argument(
-        "--data_license", metavar="FILE", help="text that goes with the weights as docs/data_license.txt"
+        "--data_license",
+        metavar="FILE",
+        help="text of the data's licence, for docs/data_license.txt; needed unless all is simulated",
     )
     parser.add_argument("--weights_url", metavar="URL", help="where the weights will be fetched from (large_files.yml)")
     args = parser.parse_args()

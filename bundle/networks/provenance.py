@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
 from ..errors import InputError
-from ..files import written_beside
+from ..files import sha256_of, written_beside
 from ..keys import PARTS, Keys
 from .trained_model import DESCRIPTION_FILE
 
@@ -106,17 +108,18 @@ def origin_in_metadata(names: Sequence[str], simulated: bool, demonstration: boo
     }
 
 
-def tell_replaced(bundle_root: Path, run_dir: str | os.PathLike[str], description: Mapping[str, Any]) -> None:
-    """Makes what a bundle says of itself true of weights that take the place of those it was exported with.
+def tell_replaced(weights: Path, run_dir: str | os.PathLike[str], description: Mapping[str, Any]) -> None:
+    """Makes what a bundle says of itself true of weights that took the place of those it was exported with.
 
-    Its metadata tell where they come from, and no figures. In its README and the licence of its data the first line
-    says that what follows is of the earlier weights.
+    Its metadata tell where they come from, and no figures; its list of large files, their SHA-256 and no address. In
+    its README and the licence of its data the first line says that what follows is of the earlier weights.
 
     Args:
-        bundle_root: nothing is done where it holds no bundle's metadata.
+        weights: ``models/model.pt`` of the bundle; nothing is done where no metadata are beside ``models``.
         run_dir: of the run that made the weights.
         description: of its model.
     """
+    bundle_root = weights.parent.parent
     metadata = bundle_root / "configs" / "metadata.json"
     if not metadata.is_file():
         return
@@ -140,3 +143,11 @@ def tell_replaced(bundle_root: Path, run_dir: str | os.PathLike[str], descriptio
         text = [f"{told}{more}: what follows is of the earlier weights.", "", *lines]
         with written_beside(path) as beside:
             beside.write_text("\n".join(text) + "\n", encoding="utf-8")
+    listed = bundle_root / "large_files.yml"
+    if listed.is_file():
+        content = ConfigParser.load_config_file(str(listed))
+        for one in content["large_files"]:
+            if bundle_root / one["path"] == weights:
+                one |= {"url": "", "hash_val": sha256_of(weights)}
+        with written_beside(listed) as beside:
+            ConfigParser.export_config_file(content, str(beside), fmt="yaml", sort_keys=False)

@@ -88,5 +88,6 @@ def publish(run_dir: str | os.PathLike[str], models_dir: str | os.PathLike[str])
                     f"{run_dir}: its model has {name} {new.get(name)}, the bundle's configs describe {said.get(name)}; "
                     f"the bundle is left as it was, the new model stays in {run_dir}: export it as a bundle of its own"
                 )
-    tell_replaced(Path(models_dir).parent, run_dir, description_of(model))
-    return write_model(models_dir, model)
+    path = write_model(models_dir, model)
+    tell_replaced(path, run_dir, description_of(model))
+    return path

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bundle.errors import InputError
+from bundle.files import sha256_of
 from bundle.networks import (
     EMBEDDING,
     Encoder,
@@ -83,6 +84,8 @@ def test_a_bundle_says_that_its_weights_are_others_now(tmp_path: Path) -> None:
     said = {"description": f"Masks. {SMALL}", "intended_use": f"Research. {SMALL}", "eval_metrics": {"figures": 1}}
     said |= {"data_source": "a phantom", "weights_origin": {"data": ["phantom"], "simulated_only": True}, "name": "n"}
     (root / "configs" / "metadata.json").write_text(json.dumps(said))
+    listed = "large_files:\n- path: models/model.pt\n  url: https://x.invalid\n  hash_val: ab\n  hash_type: sha256\n"
+    (root / "large_files.yml").write_text(listed)
     for again in ("first", "second"):
         publish(run_of(tmp_path / again), root / "models")
         now = json.loads((root / "configs" / "metadata.json").read_text())
@@ -93,6 +96,9 @@ def test_a_bundle_says_that_its_weights_are_others_now(tmp_path: Path) -> None:
             first, _, *rest = (root / "docs" / name).read_text().split("\n")
             assert first.startswith(REPLACED) and "trained with the data x" in first and "earlier weights" in first
             assert "\n".join(rest) == text
+        digest = sha256_of(root / "models" / "model.pt")
+        expected = listed.replace("https://x.invalid", "''").replace(": ab", f": {digest}")
+        assert (root / "large_files.yml").read_text() == expected
         assert ("licence" in first) == (name == "data_license.txt")
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from bundle_checks import SECTIONS
 from bundle_facts import tested as figures_of
-from bundle_metadata import ROOT, metadata
+from bundle_metadata import metadata
 from bundle_page import LEAKAGE, data_license, readme
-from bundle_tasks import TASKS
+from bundle_tasks import ROOT, TASKS
 from packaging.requirements import Requirement
 
 from bundle.errors import InputError
@@ -204,9 +204,12 @@ def test_a_class_that_label_would_hide_is_refused(tmp_path: Path) -> None:
 def test_whose_data_the_weights_come_from(tmp_path: Path, changes, names, simulated) -> None:
     model, said = plain(tmp_path), description_of("segmentation", **changes)
     assert sources(said) == names and only_simulated(tmp_path, said) == simulated
-    known = data_license(model, said, None)
-    assert ("simulated ultrasound alone" in known) == simulated
-    assert simulated or ("Nothing is known here of the licence" in known and ", ".join(names) in known)
+    if simulated:
+        assert "simulated ultrasound alone" in data_license(model, said, None)
+    else:
+        with pytest.raises(InputError) as refused:
+            data_license(model, said, None)
+        assert f"comes from {', '.join(names)}, found no licence" in str(refused.value)
     assert data_license(model, said, "CC BY 4.0\n") == "CC BY 4.0\n"
 
 

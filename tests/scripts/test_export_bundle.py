@@ -146,6 +146,25 @@ def export(tmp_path: Path, name: str, *more: str) -> None:
     export_bundle.main()
 
 
+@pytest.mark.parametrize(
+    ("name", "names", "other"),
+    [
+        ("us_lung_classification", ["4CH", "RVOT"], "us_plane_classification"),
+        ("us_plane_classification", ["covid", "Pneumonia"], "us_lung_classification"),
+        ("us_plane_classification", ["benign", "malignant"], None),
+    ],
+)
+def test_classes_of_another_bundle_are_refused(tmp_path: Path, name: str, names: list[str], other: str | None) -> None:
+    for data, simulated in (("clinic", False), ("phantom", True)):
+        run = run_of(tmp_path / data, "classification")
+        write_description(run, described("classification") | {"class_names": names, "data": data})
+        if simulated or not other:
+            assert export_bundle._trained_for(TASKS[name], str(run)).class_names == names
+        else:
+            with pytest.raises(InputError, match=f"found the classes {names[0]}, {names[1]} .*; export it as {other}"):
+                export_bundle._trained_for(TASKS[name], str(run))
+
+
 def test_a_bundle_works_without_this_repository(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "segmentation")
     export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
@@ -177,6 +196,10 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         export(tmp_path, "us_lesion_detection")
     with pytest.raises(InputError, match="found no model.json"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(tmp_path))
+    write_description(run, described("segmentation") | {"data": "clinic"})
+    with pytest.raises(InputError, match="comes from clinic, found no licence of these data"):
+        export(tmp_path, "us_lesion_segmentation", "--weights", str(run))
+    write_description(run, described("segmentation"))
     (run / "last.pt").touch()
     with pytest.raises(InputError, match="last.pt: found another file than model.pt, expected the run's folder"):
         export(tmp_path, "us_lesion_segmentation", "--weights", str(run / "last.pt"))
