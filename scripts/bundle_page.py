@@ -137,7 +137,7 @@ def _training(model: TrainedModel, description: Mapping[str, Any], about: Mappin
     return lines
 
 
-_CALLED = {"segmentation": "Mask value"}
+_CALLED = {"segmentation": "Mask value", "saliency": "Map value"}
 _TRAINED = {
     "method": "Method",
     "training_clips": "Training clips",
