@@ -138,10 +138,10 @@ def check_command_line(arguments: Sequence[str] | None = None) -> None:
     recipe = ConfigParser.load_config_files(files)
     known = {*inspect.signature(run).parameters, *(_OF_TRACKING if "tracking" in given else ())}
     for option in given.keys() - known:
-        check_known(recipe, option, f"--{option}", str(files))
+        check_known(recipe, option, f"--{option}", str(files), lead="--")
 
 
-def check_known(recipe: Mapping[str, Any], setting: str, where: str, files: str) -> None:
+def check_known(recipe: Mapping[str, Any], setting: str, where: str, files: str, lead: str = "") -> None:
     """Refuse a setting that names nothing in a recipe; MONAI would add it, and nothing would use it.
 
     Args:
@@ -149,6 +149,7 @@ def check_known(recipe: Mapping[str, Any], setting: str, where: str, files: str)
         setting: a name or a path, with ``::`` or ``#`` between its parts. Within a component all is let through.
         where: it was found, for the message.
         files: what the recipe was read from, for the message.
+        lead: what stands before a setting there, as ``--``.
 
     Raises:
         InputError: names the part that is not there, and what is spelt nearly so.
@@ -157,7 +158,7 @@ def check_known(recipe: Mapping[str, Any], setting: str, where: str, files: str)
     found, beside = _found(recipe, path)
     if found < len(path):
         near = difflib.get_close_matches(path[found], beside, 1)
-        instead = f"did you mean {'::'.join([*path[:found], *near])}?" if near else "see the recipe for its own"
+        instead = f"did you mean {lead}{'::'.join([*path[:found], *near])}?" if near else "see the recipe for its own"
         raise InputError(
             f"{where}: found no {'::'.join(path[: found + 1])!r} in {files}, expected a setting; {instead}"
         )

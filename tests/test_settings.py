@@ -86,9 +86,9 @@ def test_options_of_a_client_that_cannot_be_used(name, value):
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("--max_epoch", "--max_epoch: found no 'max_epoch' in .*train.yaml.*; did you mean max_epochs?"),
-        ("--stride_frame=3", "did you mean stride_frames?"),
-        ("--train::trainr::max_epochs", "no 'train::trainr' in .* did you mean train::trainer?"),
+        ("--max_epoch", "--max_epoch: found no 'max_epoch' in .*train.yaml.*; did you mean --max_epochs?"),
+        ("--stride_frame=3", "did you mean --stride_frames?"),
+        ("--train::trainr::max_epochs", "no 'train::trainr' in .* did you mean --train::trainer?"),
         ("--train#max_epochs", "no 'train::max_epochs' in "),
         ("--parts::training", "no 'parts::training' in "),
         ("--train::handlers::99::seed", "no 'train::handlers::99' in "),

@@ -68,7 +68,7 @@ def test_two_ranks_train_one_network(two_ranks, tiny, tmp_path):
     refused = two_ranks(max_epoch=3)  # what is told before the ranks know of each other
     assert refused.returncode != 0
     [error] = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
-    assert error.endswith("did you mean max_epochs?")
+    assert error.endswith("did you mean --max_epochs?")
 
 
 def test_what_needs_ranks_is_refused_without(monkeypatch, refused, tiny):
