@@ -15,6 +15,7 @@ import bundle
 from bundle.errors import InputError
 from bundle.networks import EMBEDDING
 from bundle.networks.trained_model import NETWORKS
+from bundle.settings import PRETEXT_TASKS
 
 PACKAGE = "scripts"
 """What the library is called in an exported bundle: the one package that MONAI Label loads anew for each bundle."""
@@ -73,7 +74,7 @@ def pretraining(trained: Mapping[str, Any]) -> tuple[list[str], Config]:
         return ["train.yaml"], {"pair_preset": found[1]}
     tasks, _, combination = method.partition(", ")
     asked = tasks.split(" + ")
-    if not set(asked) <= {"order", "geometry", "contrast"}:
+    if not set(asked) <= set(PRETEXT_TASKS):
         return ["train.yaml"], {}
     more = ["pretrain_joint.yaml"] if "contrast" in asked else []
     return ["train.yaml", "pretrain_order_geometry.yaml", *more], {"tasks": asked, "combination": combination}

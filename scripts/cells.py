@@ -19,6 +19,7 @@ from threading import Event
 from typing import Any
 
 import yaml
+from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
 from bundle.files import sha256_of, written_beside
@@ -151,6 +152,14 @@ def recipes(given: str | Sequence[str], where: str) -> list[str]:
         if not (ROOT / name).is_file():
             raise InputError(f"{where}: no such recipe: {name}: expected one of configs")
     return names
+
+
+def recipe_of(configs: Sequence[str], overrides: Mapping[str, Any]) -> ConfigParser:
+    """The recipe as a run has it."""
+    recipe = ConfigParser()
+    recipe.read_config([str(ROOT / name) for name in configs])
+    recipe.update({"bundle_root": str(ROOT), **overrides})
+    return recipe
 
 
 def _run_cell(cell: Cell, jobs: int) -> None:

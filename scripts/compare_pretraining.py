@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cells import ROOT, Cell, check_keys, folder_name, is_whole, read_plan, recipes, run_cells, run_step
-from task_plan import recipe_of
+from cells import ROOT, Cell, check_keys, folder_name, is_whole, read_plan, recipe_of, recipes, run_cells, run_step
 
 from bundle.errors import InputError, show_input_errors_plainly
 from bundle.files import made_folder, written_beside

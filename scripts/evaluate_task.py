@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cells import Cell, folder_name, run_cells
-from task_plan import ALL, read_task_plan, recipe_of
+from cells import Cell, folder_name, recipe_of, run_cells
+from task_plan import ALL, read_task_plan
 
 from bundle.data import by_fold
 from bundle.errors import InputError, show_input_errors_plainly

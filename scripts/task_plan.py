@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cells import ROOT, check_keys, is_whole, read_plan, recipes
+from cells import check_keys, is_whole, read_plan, recipe_of, recipes
 from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
@@ -61,14 +61,6 @@ def read_task_plan(
         plan["encoders"] = {name: plan["encoders"][name] for name in plan["encoders"] if name in only}
         plan["compare"] = [pair for pair in plan["compare"] if not left_out & set(pair)]
     return plan, configs
-
-
-def recipe_of(configs: Sequence[str], overrides: Mapping[str, Any]) -> ConfigParser:
-    """The recipe as a run has it."""
-    recipe = ConfigParser()
-    recipe.read_config([str(ROOT / name) for name in configs])
-    recipe.update({"bundle_root": str(ROOT), **overrides})
-    return recipe
 
 
 def _check_values(path: Path, plan: Mapping[str, Any]) -> None:
