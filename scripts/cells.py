@@ -23,6 +23,7 @@ from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
 from bundle.files import sha256_of, written_beside
+from bundle.handlers.run_folder import LAST_CHECKPOINT
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,10 +55,10 @@ class Cell:
         """The file that the run is made for."""
         return self.folder / self.result
 
-    def command(self, resume: bool = False) -> list[str]:
-        """What runs it, after the name of the Python program."""
-        overrides = {"bundle_root": ROOT, **self.overrides, "seed": self.seed, "output_dir": self.folder}
-        given = [part for name, value in {**overrides, "resume": resume}.items() for part in (f"--{name}", str(value))]
+    def command(self, **further: Any) -> list[str]:
+        """What runs it, after the name of the Python program; with further settings."""
+        overrides = {"bundle_root": ROOT, **self.overrides, "seed": self.seed, "output_dir": self.folder, **further}
+        given = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
         files = [str(ROOT / name) for name in self.configs]
         return ["-m", "monai.bundle", "run", "--config_file", str(files), *given]
 
@@ -169,7 +170,8 @@ def _run_cell(cell: Cell, jobs: int) -> None:
     _note(cell, done=False)
     path = Path(f"{cell.folder}.log")
     print(f"{cell.folder.name}: its log is {path}", flush=True)
-    command = cell.command(resume=(cell.folder / "last.pt").exists())
+    resume = (cell.folder / LAST_CHECKPOINT).exists()
+    command = cell.command(resume=resume, overwrite=not resume)  # what is not done and cannot go on is begun again
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     with path.open("a", encoding="utf-8") as log:
         try:
@@ -181,7 +183,13 @@ def _run_cell(cell: Cell, jobs: int) -> None:
     if not cell.outcome.exists():
         raise InputError(f"{cell.folder.name}: the run ended without {cell.result}; see {path} why")
     _note(cell, done=True)  # the result is not the last that a run writes
+    _drop_checkpoint(cell)
     print(f"{cell.folder.name}: done", flush=True)
+
+
+def _drop_checkpoint(cell: Cell) -> None:
+    """A run that is done does not go on: what it would need for that is two thirds of its folder."""
+    (cell.folder / LAST_CHECKPOINT).unlink(missing_ok=True)
 
 
 def _settings(cell: Cell) -> dict[str, Any]:

@@ -44,10 +44,10 @@ def check_run_folder(output_dir: str | Path, resume: bool = False, overwrite: bo
         raise InputError(f"{folder} is a file, a folder for the run was expected; name another with --output_dir")
     if resume and not checkpoint.is_file():
         raise InputError(f"{checkpoint} is not there, so there is nothing to resume; leave out --resume")
-    if checkpoint.exists() and not resume and not overwrite:
+    if not resume and not overwrite and (checkpoint.exists() or (folder / BEST_WEIGHTS).exists()):
+        go_on = "go on with it (--resume True), " if checkpoint.exists() else ""
         raise InputError(
-            f"{folder} already holds a run; go on with it (--resume True), replace it (--overwrite True) "
-            "or name another folder (--output_dir)"
+            f"{folder} already holds a run; {go_on}replace it (--overwrite True) or name another folder (--output_dir)"
         )
 
 

@@ -123,7 +123,9 @@ def test_an_interrupted_run_resumes_exactly(workflow, refused, small, tmp_path):
     workflow("finetune.yaml", **broken, resume=True).run()
     assert open_model(broken["output_dir"]).class_names == predictions_of(broken)["class_names"]
     assert predictions_of(small) == predictions_of(broken)
-    assert "already holds a run" in refused("finetune.yaml", **small)
+    assert "already holds a run; go on with it (--resume True), replace it" in refused("finetune.yaml", **small)
+    (Path(small["output_dir"]) / "last.pt").unlink()
+    assert "already holds a run; replace it" in refused("finetune.yaml", **small)
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,9 @@ def test_a_tiny_task_for_real(evaluate, tmp_path, capsys, monkeypatch):
         "overrides": {"dataset_dir": "{data}/phantom", "image_size": 32, "max_epochs": 1, "frames_per_clip": 1},
         "encoders": {"random": None, "joint": "{encoders}/joint"},
     }
-    output = evaluate(plan, "--jobs", "2")
+    with monkeypatch.context() as kept:
+        kept.setattr("cells._drop_checkpoint", lambda cell: None)
+        output = evaluate(plan, "--jobs", "2")
     assert "SIMULATED" in capsys.readouterr().out
     results = json.loads((output / "results.json").read_text())
     assert [row["encoder"] for row in results["rows"]] == ["random", "joint"] and results["simulated"]
@@ -264,3 +266,4 @@ def test_a_tiny_task_for_real(evaluate, tmp_path, capsys, monkeypatch):
     assert "random_seed0: done before" in capsys.readouterr().out
     assert json.loads(predictions.read_text())["items"] == before["items"]
     assert (output / "random_seed0" / "predictions.json").stat().st_mtime_ns == made
+    assert (output / "joint_seed0" / "model.pt").exists() and not (output / "joint_seed0" / "last.pt").exists()
