@@ -126,28 +126,38 @@ def tell_replaced(weights: Path, run_dir: str | os.PathLike[str], description: M
     said = json.loads(metadata.read_text(encoding="utf-8"))
     names = sources(description)
     simulated = only_simulated(run_dir, description) and said["weights_origin"]["simulated_only"]
+    _tell_in_metadata(metadata, said, names, simulated)
+    told = f"{REPLACED} on {datetime.now(UTC):%Y-%m-%d} by ones trained with the data {names[0]}"
+    licence = "" if simulated else ", of whose licence nothing is known here"
+    _tell_in_page(bundle_root / "docs" / "README.md", told)
+    _tell_in_page(bundle_root / "docs" / "data_license.txt", told + licence)
+    _tell_in_large_files(bundle_root / "large_files.yml", weights)
+
+
+def _tell_in_metadata(path: Path, said: dict[str, Any], names: Sequence[str], simulated: bool) -> None:
     said |= origin_in_metadata(names, simulated) | {"eval_metrics": {}}
     for name in ("description", "intended_use"):
         said[name] = said[name].replace(f" {SMALL}", "")
-    with written_beside(metadata) as beside:
+    with written_beside(path) as beside:
         beside.write_text(json.dumps(said, indent=4) + "\n", encoding="utf-8")
-    told = f"{REPLACED} on {datetime.now(UTC):%Y-%m-%d} by ones trained with the data {names[0]}"
-    licence = "" if simulated else ", of whose licence nothing is known here"
-    for page, more in (("README.md", ""), ("data_license.txt", licence)):
-        path = bundle_root / "docs" / page
-        if not path.is_file():
-            continue
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if lines and lines[0].startswith(REPLACED):
-            lines = lines[2:]
-        text = [f"{told}{more}: what follows is of the earlier weights.", "", *lines]
-        with written_beside(path) as beside:
-            beside.write_text("\n".join(text) + "\n", encoding="utf-8")
-    listed = bundle_root / "large_files.yml"
-    if listed.is_file():
-        content = ConfigParser.load_config_file(str(listed))
-        for one in content["large_files"]:
-            if bundle_root / one["path"] == weights:
-                one |= {"url": "", "hash_val": sha256_of(weights)}
-        with written_beside(listed) as beside:
-            ConfigParser.export_config_file(content, str(beside), fmt="yaml", sort_keys=False)
+
+
+def _tell_in_page(path: Path, told: str) -> None:
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if lines and lines[0].startswith(REPLACED):
+        lines = lines[2:]
+    with written_beside(path) as beside:
+        beside.write_text("\n".join([f"{told}: what follows is of the earlier weights.", "", *lines]) + "\n", "utf-8")
+
+
+def _tell_in_large_files(path: Path, weights: Path) -> None:
+    if not path.is_file():
+        return
+    content = ConfigParser.load_config_file(str(path))
+    for one in content["large_files"]:
+        if path.parent / one["path"] == weights:
+            one |= {"url": "", "hash_val": sha256_of(weights)}
+    with written_beside(path) as beside:
+        ConfigParser.export_config_file(content, str(beside), fmt="yaml", sort_keys=False)
