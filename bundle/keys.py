@@ -70,6 +70,9 @@ class Keys:
 UNLABELLED = -1
 """Class index of an item without a label."""
 
+PHANTOM = "phantom"
+"""The name of the simulated data that the project makes itself; other clips are never called so."""
+
 PARTS = ("training", "validation", "testing")
 """The parts of a datalist, in their usual order."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import cannot_write, made_folder, written_beside
-from ..keys import PARTS, UNLABELLED, Keys
+from ..keys import PARTS, PHANTOM, UNLABELLED, Keys
 from .disjoint import check_disjoint
 from .folders import records_from_folder
 from .folds import fold_parts
@@ -22,8 +22,6 @@ from .records import Record, records_from_table
 from .splits import split_parts
 
 logger = logging.getLogger(__name__)
-
-_PHANTOM = "phantom"  # its folder; a phantom that was made before it had the column is known by it
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,8 @@ class Datalist:
 
     @property
     def simulated(self) -> bool:
-        """Whether any clip is simulated: its record says so, or the data are called as the phantom."""
-        return self.name == _PHANTOM or any(
-            record.get(Keys.SIMULATED) for part in self.parts.values() for record in part
-        )
+        """Whether any clip is simulated: its record says so."""
+        return any(record.get(Keys.SIMULATED) for part in self.parts.values() for record in part)
 
 
 def datalist_content(
@@ -256,6 +252,8 @@ def _resolve(content: Mapping[str, Any], source: Path, folder: Path, allow_leaka
         raise InputError(f"{source}: no records: expected at least one in {', '.join(PARTS)}")
     _check_files(everything, source)
     name = str(content.get("name", folder.resolve().name))
+    if name == PHANTOM and not all(record.get(Keys.SIMULATED) for record in everything):
+        name = f"{PHANTOM} (not simulated)"  # by this name weights are known that may be passed on
     return Datalist(name=name, labels=list(labels), content=content, **parts)
 
 

@@ -14,11 +14,8 @@ from monai.bundle import ConfigParser
 
 from ..errors import InputError
 from ..files import sha256_of, written_beside
-from ..keys import PARTS, Keys
+from ..keys import PARTS, PHANTOM, Keys
 from .trained_model import DESCRIPTION_FILE
-
-PHANTOM = "phantom"
-"""The name of the simulated data that the project makes itself."""
 
 SMALL = (
     "FOR DEMONSTRATION ONLY: these weights were trained for moments, at tiny size, on the simulated phantom. They show "
@@ -72,7 +69,7 @@ def only_simulated(folder: str | os.PathLike[str], description: Mapping[str, Any
     """Whether nothing but simulated clips went into the weights, those of the pretraining included.
 
     The run's own clips are those of its ``datalist.json``, each of which must say so; where that is not there, and of a
-    pretraining, only the name that the phantom has is known.
+    pretraining, it is known by the name `PHANTOM`, which no datalist has whose clips do not all say so.
 
     Args:
         folder: of the run.

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def test_same_seed_same_bytes_for_any_number_of_processes(phantom: Path, tmp_pat
 def test_it_is_known_as_simulated_wherever_it_lies(phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").symlink_to(phantom)
     assert open_datalist(tmp_path / "mine").simulated and open_datalist(tmp_path / "mine").name != "phantom"
+    rows = (phantom / "labels.csv").read_text().replace(",yes", ",").splitlines()
+    others = tmp_path / "phantom"
+    shutil.copytree(phantom, others)
+    (others / "labels.csv").write_text("\n".join(rows) + "\n")
+    called = open_datalist(others)
+    assert called.name == "phantom (not simulated)" and not called.simulated
 
 
 def test_a_clip_does_not_depend_on_the_number_of_frames_but_on_the_seed() -> None:
