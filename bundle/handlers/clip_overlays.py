@@ -20,7 +20,7 @@ from ..transforms.frames import even_indices
 from ..transforms.sector_outline import fill_outline
 from ..transforms.square import known
 from .clip_outputs import Chunk, ClipWriter, output_path
-from .overlay_video import open_video, overlay, with_title
+from .overlay_video import line_width, open_video, overlay, text_size, with_title
 
 _FOUND = np.array([255, 165, 0], np.uint8)
 
@@ -131,9 +131,8 @@ class ClipOverlays(ClipWriter):
         from scipy import ndimage
 
         mask = np.asarray(predicted) > self.threshold
-        width = max(1, round(max(grey.shape) / 300))
         picture = _rgb(grey)
-        picture[mask & ~ndimage.binary_erosion(mask, iterations=width)] = _FOUND
+        picture[mask & ~ndimage.binary_erosion(mask, iterations=line_width(grey))] = _FOUND
         return picture, f": {' '.join(self.class_names)} {int(mask.sum())} pixels"
 
     def boxes(self, grey: np.ndarray, predicted: Any) -> tuple[np.ndarray, str]:
@@ -141,12 +140,12 @@ class ClipOverlays(ClipWriter):
         from PIL import Image, ImageDraw
 
         picture = Image.fromarray(grey).convert("RGB")
-        draw = ImageDraw.Draw(picture)
+        draw, colour, size = ImageDraw.Draw(picture), tuple(_FOUND.tolist()), text_size(grey)
         found = [one for one in np.asarray(predicted)[: self.n_boxes] if one[4] > 0]
         for x0, y0, x1, y1, score in found:
             # a box ends past its last pixel
-            draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=tuple(_FOUND.tolist()))
-            draw.text((x0 + 2, y0 + 1), f"{score:.2f}", fill=tuple(_FOUND.tolist()))
+            draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=line_width(grey))
+            draw.text((x0 + size // 3, y0 + size // 5), f"{score:.2f}", fill=colour, font_size=size)
         return np.array(picture), f": {len(found)} boxes"
 
 

@@ -23,7 +23,6 @@ Never x264 or x265, which PyAV's wheels have as well and which are under the GPL
 """
 
 _OPACITY = 0.6
-_TITLE_HEIGHT = 16
 
 
 def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -52,9 +51,20 @@ def with_title(picture: np.ndarray, title: str) -> np.ndarray:
     """An RGB picture below a line of text."""
     from PIL import Image, ImageDraw
 
-    head = Image.new("RGB", (picture.shape[1], _TITLE_HEIGHT))
-    ImageDraw.Draw(head).text((3, 2), title, fill=(255, 255, 255))
+    size = text_size(picture)
+    head = Image.new("RGB", (picture.shape[1], round(1.6 * size)))
+    ImageDraw.Draw(head).text((size // 3, size // 5), title, fill=(255, 255, 255), font_size=size)
     return np.concatenate([np.asarray(head), picture])
+
+
+def text_size(picture: np.ndarray) -> int:
+    """Height of letters in pixels that can be read when a picture ``(H, W, ...)`` is seen as a whole."""
+    return max(10, round(picture.shape[0] / 40))
+
+
+def line_width(picture: np.ndarray) -> int:
+    """Width in pixels of the lines on a picture ``(H, W, ...)``."""
+    return max(1, round(max(picture.shape[:2]) / 300))
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], frames_a_second: float) -> None:
