@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -55,12 +56,12 @@ def exported_configs(configs: Path, recipes: Sequence[str], description: Mapping
     prepared = None if embedding else _samples_apart
     made = {}
     for job, files in {"train": overlays, "evaluate": evaluate}.items():
-        made[job] = _renamed(_with_settings(_merged(configs, recipes, files, prepared), description))
+        made[job] = _renamed(_without_idle(_with_settings(_merged(configs, recipes, files, prepared), description)))
     spread = _merged(configs, [*recipes, SPREAD], overlays, prepared)
     made["multi_gpu_train"] = _renamed(_laid_over(configs / SPREAD, spread, embedding))
     served = ["export/label.yaml", f"export/label_{description['task']}.yaml"]
     inference = _merged(configs, ["inference.yaml"], ["export/inference.yaml", *served])
-    made["inference"] = _renamed(_with_network(inference, description))
+    made["inference"] = _renamed(_without_idle(_with_network(inference, description)))
     return made
 
 
@@ -187,6 +188,14 @@ def _with_network(config: Config, description: Mapping[str, Any]) -> Config:
         **known,
         **{k: v for k, v in config.items() if k not in known},
     }
+
+
+def _without_idle(config: Config) -> Config:
+    """The recipe without the plain settings that nothing of it asks for: they would be options that do nothing."""
+    text = json.dumps(config)
+    plain = [name for name, value in config.items() if not isinstance(value, Mapping | list)]
+    idle = [name for name in plain if not re.search(rf"@{name}\b", text)]
+    return _without_idle({k: v for k, v in config.items() if k not in idle}) if idle else config
 
 
 def _for_task(node: Any, task: str) -> Any:

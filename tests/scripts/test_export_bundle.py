@@ -83,6 +83,8 @@ def test_configs_are_of_the_bundle_alone_and_say_how_the_weights_were_made(task:
         assert not [key for key in strings(config) if key.startswith(("+", "%"))], job
         if job != "multi_gpu_train":
             assert config["image_size"] == 48 and config["mean"] == 0.4 and config["std"] == 0.2, job
+            plain = [name for name, value in config.items() if not isinstance(value, dict | list)]
+            assert not [name for name in plain if f"@{name}" not in json.dumps(config)], f"{job}: options do something"
     train, inference, spread = (configs[job] for job in ("train", "inference", "multi_gpu_train"))
     assert set(spread) <= {*train, "parallel", "finalize"} | {key for key in spread if key.startswith("train::")}
     assert not {"train", "validate", "datalist", "bundle_root"} & set(spread)  # that of train.json is MONAI Label's
