@@ -9,10 +9,13 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import plain_networks
+import pydicom
 import pytest
 import torch
 from monai.transforms import Compose
+from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.data import make_phantom
 from bundle.keys import Keys
@@ -34,7 +37,20 @@ def torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torchvision.models", models)
 
 
-def test_ten_lines_embed_a_cine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torchvision: None) -> None:
+def in_colour(file: Path) -> None:
+    """Stores a grey cine anew as RGB, each channel another share of it."""
+    cine = pydicom.dcmread(file)
+    frames = (cine.pixel_array[..., None] * np.array([1.0, 0.6, 0.3])).astype(np.uint8)
+    cine.PhotometricInterpretation, cine.SamplesPerPixel, cine.PlanarConfiguration = "RGB", 3, 0
+    cine.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    cine["PixelData"] = pydicom.DataElement("PixelData", "OW", frames.tobytes())
+    cine.save_as(file)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_ten_lines_embed_a_cine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torchvision: None, colour: bool
+) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (lines,) = [block for block in blocks if "torchvision" in block]
     assert len([line for line in lines.splitlines() if line]) == 10
@@ -45,6 +61,8 @@ def test_ten_lines_embed_a_cine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     save_encoder(encoder, tmp_path / "runs/train", normalisation=normalisation, image_size=64, trained={})
     phantom = make_phantom(tmp_path / "phantom", patients_per_class=1, clips_per_patient=1, n_frames=3, processes=1)
     clip = min((phantom / "clips").glob("*.dcm")).rename(tmp_path / "clip.dcm")
+    if colour:
+        in_colour(clip)
     monkeypatch.chdir(tmp_path)
     told: dict[str, torch.Tensor] = {}
     exec(lines, told)

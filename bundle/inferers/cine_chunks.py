@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.engines import PrepareBatch
 from torch.utils.data import IterableDataset
 
+from ..data.cache_fill import WarningsByFile
 from ..data.records import Record
 from ..errors import InputError
 from ..keys import Keys
@@ -44,7 +45,8 @@ class CineChunks(IterableDataset):
     NIfTI) are.
 
     A clip that cannot be read is told in the log, kept in ``failed`` with the reason, and the next follows; chunks of
-    it that came before the damage have then been handed out, and the last has not.
+    it that came before the damage have then been handed out, and the last has not. What the reader warns of is told in
+    the log too, once a clip and not with each chunk.
 
     Args:
         data: records with ``image``.
@@ -84,9 +86,10 @@ class CineChunks(IterableDataset):
         self.how = {"any_modality": any_modality, "time_axis": time_axis}
         self.grey, self.crop, self.resize = ToGrey(), CropToSector(), ResizeFrames(image_size)
         self.failed: list[tuple[Record, str]] = []
+        self.warnings = WarningsByFile()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.failed = []
+        self.failed, self.warnings = [], WarningsByFile()
         for index, record in enumerate(self.data):
             try:
                 yield from self.chunks(record, index)
@@ -117,7 +120,11 @@ class CineChunks(IterableDataset):
             yield {**record, **self._prepared(cine, fit), **place}
 
     def _read(self, path: str, frames: Sequence[int] | np.ndarray) -> MetaTensor:
-        cine = read_cine(path, [int(k) for k in frames], **self.how)  # type: ignore[arg-type]
+        told = len(self.warnings.said.get(path, []))
+        with self.warnings.collected(), self.warnings.of(path):
+            cine = read_cine(path, [int(k) for k in frames], **self.how)  # type: ignore[arg-type]
+        for warning in self.warnings.said.get(path, [])[told:]:
+            logger.warning("%s", warning)
         return self.grey(cine_tensor(cine.frames.transpose(3, 0, 1, 2), cine.meta))
 
     def _chosen(self, n_frames: int) -> np.ndarray:

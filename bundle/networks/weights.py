@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -189,7 +190,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format and each kind of damage raises another type
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if isinstance(error, UnpicklingError):  # torch's words advise to run what is in the file
+        # torch's words advise to run what is in the file, or are of the parts of its reader
+        if isinstance(error, UnpicklingError | EOFError | LookupError | struct.error):
             reason = "damaged, no file of PyTorch, or one with more than tensors in it"
         raise InputError(f"{path}: found no readable weights ({reason}), expected tensors only") from error
     for wrapper in ("state_dict", "model"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,23 @@ def test_a_bad_file_is_named_and_the_next_follows(tmp_path: Path, caplog: pytest
         ((record, reason),) = dataset.failed
         assert record["image"].endswith("empty.mp4") and "empty file (0 bytes)" in reason
     assert "left out" in caplog.text and "empty.mp4" in caplog.text
+
+
+def test_a_readers_warning_is_told_once_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def doubtful(path: str, frames: list[int], **kwargs: Any) -> Any:
+        warnings.warn(f"{path}: no calibration", stacklevel=2)
+        if frames[0] == 6:
+            warnings.warn(f"{path}: damaged after 7 frames", stacklevel=2)
+        return read_cine(path, frames, **kwargs)
+
+    monkeypatch.setattr(cine_chunks, "read_cine", doubtful)
+    paths = [str(moving_cine(tmp_path / name, 8)) for name in ("a.npy", "b.npy")]
+    dataset = CineChunks([{"image": path} for path in paths], 32, frames_at_once=2)
+    assert len(list(dataset)) == 8
+    each = [[f"{path}: no calibration", f"{path}: damaged after 7 frames"] for path in paths]
+    assert caplog.messages == [*each[0], *each[1]]
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
