@@ -167,7 +167,7 @@ def _compared(root: Path, other: Callable[[torch.Tensor], torch.Tensor]) -> str:
     if found.shape != expected.shape:
         raise WrongError(f"gives {tuple(found.shape)}, PyTorch {tuple(expected.shape)}")
     size = expected.transpose(0, 1).flatten(1).abs().amax(1)
-    size = size.clamp(min=float(size.max()) / 100)  # a channel that is all but 0 is all rounding
+    size = size.clamp(min=float(size.max()) / 10)  # what sums of the large leave in a small channel is all rounding
     off = float(((found - expected).transpose(0, 1).flatten(1).abs().amax(1) / size).max())
     if not off <= TOLERANCE:
         raise WrongError(f"differs from PyTorch by {off:.1e} of a channel's largest value, {TOLERANCE:.0e} are allowed")

@@ -141,6 +141,18 @@ def test_networks_that_are_not_what_is_said(bundle_dir: Path) -> None:
     assert told["exported"][0] == OK
 
 
+def test_rounding_in_a_small_channel_is_no_difference(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of features that are all but 0, which come of sums as large as those of the others."""
+
+    def network(frames: torch.Tensor, off: float = 0.0) -> torch.Tensor:
+        return torch.tensor([1.0, 0.01 + off]).expand(len(frames), 2)
+
+    monkeypatch.setattr(bundle_inside, "_network", lambda root: network)
+    assert bundle_inside._compared(bundle_dir, partial(network, off=2e-6)).startswith("largest difference 2.0e-05")
+    with pytest.raises(WrongError, match="differs from PyTorch by 2.0e-04"):
+        bundle_inside._compared(bundle_dir, partial(network, off=2e-5))
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
